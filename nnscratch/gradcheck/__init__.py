@@ -3,9 +3,9 @@
 The steps of a check, and the files that do them:
 
     checker.py                       check_gradients: the steps in order; settings.py contains its options
-    adapters/                        one adapter for each form of code that can be checked
+    adapters/                        one adapter for each form of code: a Module, a pair of functions, an object, ...
     pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
-    snapshot.py, random_states.py    the user's objects and random generators are recorded, and restored afterwards
+    snapshot.py, random_states.py    record the user's objects and random generators, and restore them after the check
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py, stale_forward.py       faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
@@ -13,8 +13,9 @@ The steps of a check, and the files that do them:
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
-    kinks.py, kink_units.py          kinks of several units; zero_units.py: units that are zero; noise.py: a noisy f
-    small_constants.py               a gradient that leaves out the eps of log(p + eps)
+    kinks.py, kink_units.py          several units at a kink, such as ReLUs at 0; zero_units.py: units that are zero
+    noise.py                         an f that does not change smoothly, because of rounding
+    small_constants.py               accepts a gradient that leaves out the eps of log(p + eps)
     verdict.py                       right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward
     report.py, printing.py           the result; pictures.py and animated.py draw it, command/ is the shell command
@@ -49,7 +50,7 @@ __all__ = [
 
 class _CallableModule(ModuleType):
     def __call__(self, target: Any, *inputs: Any, **settings: Any) -> GradientReport:
-        """Call `check_gradients`, so that ``nn.gradcheck(layer, x)`` works like PyTorch's ``gradcheck``."""
+        """Call `check_gradients`, so that you can call ``nn.gradcheck(layer, x)`` as in PyTorch."""
         return check_gradients(target, *inputs, **settings)
 
 

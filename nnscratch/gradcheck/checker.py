@@ -6,8 +6,8 @@
 3  Run backward once for the analytic gradients. Search for arrays that affect the outputs but have no gradient.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
-5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks (points
-   where f has no derivative) need a separate test.
+5  Compare the analytic and the numeric gradients, and decide the verdict. Some elements need a separate test, because
+   several units have a kink there: a point without a derivative, such as 0 for ReLU.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
 7  Restore everything.
 """
@@ -107,7 +107,7 @@ def check_gradients(
     ValueError
         An option has a value that is not allowed, or there is no float array to check.
 
-    The checker does not catch the errors that the checked code raises.
+    If the checked code raises an error, the checker does not catch it.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def check_gradients(
     started = time.perf_counter()
     adapter, before, start = complete_adapter(subject, inputs, loss, targets, convention)
     try:
-        with np.errstate(all="ignore"):  # a step may leave the domain of f; the report then says so
+        with np.errstate(all="ignore"):  # a step may leave the domain of f, and the report mentions this
             notes = list(adapter.notes)
             report = Check(adapter, start, settings, rng).report()
             report = check_without_zeros(

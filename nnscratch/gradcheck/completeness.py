@@ -1,8 +1,8 @@
 """Completeness: find arrays that change the outputs but were not checked.
 
 A check of the gradient of x alone says nothing about the weights. Therefore the checker adds random numbers to every
-other float array in the user's objects and functions. If this changes the outputs, and there is no gradient for the
-array, the verdict is "incomplete". The following arrays are treated as constants, and do not make the verdict
+other float array in the user's objects and functions. If the outputs change, and there is no gradient for the array,
+the verdict is "incomplete". The checker treats the following arrays as constants. They do not make the verdict
 "incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
@@ -84,8 +84,8 @@ def completeness_traps(
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
-        True if the user chose the arrays to check. For the other arrays, the report then contains a note instead of a
-        trap.
+        True if the user chose the arrays to check with ``only=``. Then the report contains a note about the other
+        arrays instead of a trap.
     """
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]
@@ -117,8 +117,8 @@ def completeness_traps(
 def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
     """Return the inputs of a layer that change its outputs, but have no gradient. Leave out data, targets and settings.
 
-    Code counts as a layer if its outputs have axes. A loss, which is one number, may have a gradient for some of its
-    inputs only.
+    Code counts as a layer if its outputs have axes. A loss returns one number, and may have gradients for only some of
+    its inputs.
     """
     if all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
         return []
@@ -172,7 +172,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object of which the array at `steps` is a member, or None if the code has removed this object."""
+    """Return the object that contains the array at `steps`, or None if the code has removed this object."""
     value = roots
     try:
         for kind, key in steps[:-1]:
@@ -255,7 +255,7 @@ def lists_its_parameters(holder: Any) -> bool:
 
 
 def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
-    """Return the message about an array without a gradient. The message shows the line that the user should write."""
+    """Return the message about an array without a gradient. It shows the line of code that the user should write."""
     steps, name = u.places[0], u.name
     kind, key = steps[-1]
     holder = holder_at(projection.state_roots, steps)

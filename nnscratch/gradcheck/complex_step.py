@@ -1,10 +1,10 @@
-"""The complex step: a derivative without a subtraction, and so without cancellation.
+"""The complex step: a derivative without a subtraction, so that no digits cancel.
 
     f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ...    so    f'(x) = Im f(x + ih) / h + O(h^2)
 
-With h = 1e-30, only the rounding error remains. The function f must be analytic, and it must compute every intermediate
-result with complex numbers. The functions ``abs`` and ``real``, and a copy into a float array, would drop the imaginary
-part without an error message. Therefore the checker uses the result only if finite differences agree with it.
+With h = 1e-30, the term O(h^2) has no effect, and only the rounding error remains. The function f must be analytic, and
+it must compute every intermediate result with complex numbers. But ``abs``, ``real`` and a copy into a float array drop
+the imaginary part without an error message. Therefore the checker uses the result only if finite differences agree.
 
 References: Lyness and Moler, 1967; Squire and Trapp, 1998.
 """
@@ -71,9 +71,10 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
 
 
 def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
-    """Return df/d(variable `name`) at `indices`, or None if the code does not accept complex numbers.
+    """Return the derivatives of f with respect to the elements of the array `name` at `indices`.
 
-    During this call, complex copies replace all float arrays in the user's objects.
+    Return None if the code does not accept complex numbers. During this call, complex copies replace all float arrays
+    in the user's objects.
     """
     adapter = projection.adapter
     if projection.replayed == "state" or projection.written_inputs or not is_numpy(projection):

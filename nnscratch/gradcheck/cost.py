@@ -1,4 +1,4 @@
-"""Cost: the time of a full check, the choice of the mode, a progress bar, and the errors that a mode can miss."""
+"""Estimate the time of a full check, choose the mode, show a progress bar, and name the errors that a mode can miss."""
 
 from __future__ import annotations
 

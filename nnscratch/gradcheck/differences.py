@@ -33,8 +33,8 @@ class Differences:
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
-        The first is True if the complex step gave values that the differences confirm. The second is True if the
-        complex step failed.
+        `complex_step_used` is True if the complex step gave values that the differences confirm.
+        `complex_step_failed` is True if it did not work for this code.
     """
 
     def __init__(self, projection: Projection, itemsize: int, rtol: float | None):
@@ -54,7 +54,7 @@ class Differences:
         return value
 
     def has_drifted(self) -> bool:
-        """Return True if f differs from its value at the first forward.
+        """Return True if forward now gives another f than at the start of the check.
 
         In this case, a call has changed the state of the code.
         """
@@ -119,7 +119,7 @@ class Differences:
 
         All steps are multiplied by `step_factor`.
         """
-        typical = typical_size(array)  # for small values, use smaller steps: they separate a sharp bend from a kink
+        typical = typical_size(array)  # for small values, smaller steps separate a sharp bend from a kink
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)

@@ -1,8 +1,11 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
-A step along a direction changes all elements of an array together. So the number of forward passes does not depend on
-the size of the array. If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures
-derivatives along directions that change only a part of the array.
+A direction v is an array of random numbers with the shape of the array that is checked. A step along v adds h v to the
+array, so it changes all elements together. The derivative along v must equal <g, v>, the sum of the products of v and
+the gradient g. So the number of forward passes does not depend on the size of the array.
+
+If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures derivatives along
+directions that change only a part of the array.
 """
 
 from __future__ import annotations
@@ -69,9 +72,10 @@ def locate_wrong_part(
 ) -> tuple[slice, ...]:
     """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
-    For each axis, bisection finds the first and the last index of the box. To test whether a part of the array is
-    wrong, set the direction to zero outside the part. The part counts as right only if the derivative along this
-    direction is right, and its uncertainty is below a hundredth of the error along the original direction.
+    For each axis, find the first and the last index of the box by bisection. To test whether a part of the array is
+    wrong, set the direction to zero outside the part, and measure the derivative along it. The part counts as right
+    only if this derivative is right, and if its uncertainty is below a hundredth of the error along the original
+    direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

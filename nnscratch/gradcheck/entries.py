@@ -16,8 +16,8 @@ from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
-LOCATE_BUDGET = 300  # after this many forward passes, the search for wrong elements ends
-MAX_REFERENCE_SIZE = 5000  # if an unusable gradient has more elements, the true gradient is not measured
+LOCATE_BUDGET = 300  # the search for wrong elements ends after this many forward passes
+MAX_REFERENCE_SIZE = 5000  # do not measure the true gradient of a larger array if backward's gradient is unusable
 
 
 class EntryChecker:
@@ -115,9 +115,9 @@ class EntryChecker:
 
         If a derivative is wrong, measure enough directions for a diagnosis.
 
-        If several kinks lie on a direction, a right gradient may give a derivative outside the interval between the two
-        one-sided derivatives. If the gradient looks wrong only along such directions, a sample of single elements
-        decides the verdict.
+        At a kink, f has no derivative, but two one-sided derivatives. If several units have a kink, a right gradient
+        may give a derivative outside the interval between the two. So if the gradient looks wrong only along
+        directions with kinks, a sample of single elements decides the verdict.
         """
         before = self.differences.evaluations
         derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)
@@ -147,7 +147,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry without a diagnosis. Add them to the reason."""
+        """In directional mode, find the wrong elements of each entry that has no diagnosis. Add them to its reason."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

@@ -1,4 +1,4 @@
-"""Names of gradients: use the names of two arrays to decide if one array is the gradient of the other.
+"""Decide from the names of two arrays if one array is the gradient of the other.
 
 ``self.dW`` is the gradient of ``self.W``, ``self.grads['W']`` of ``self.params['W']``, ``self.fc1.W.grad`` of
 ``self.fc1.W.data``, and ``self.nabla_w[0]`` of ``self.weights[0]``.
@@ -70,7 +70,7 @@ def array_words(steps: Steps) -> tuple:
 def gradient_words(steps: Steps) -> set[tuple]:
     """Return all possible names of the array whose gradient is at `steps`, each as a tuple of words.
 
-    The set is empty if the name at `steps` is not the name of a gradient.
+    If the name at `steps` is not the name of a gradient, return an empty set.
 
     Examples
     --------
@@ -106,8 +106,9 @@ def closeness(array: Steps, gradient: Steps) -> int:
     """Return a score from 0 to 3 that compares the name of a gradient with the name of an array.
 
     3    the gradient has the name of the array, as ``dW`` for ``W``
-    2    the gradient has this name, apart from capitals and synonyms, as ``dW`` for ``weights``
-    1    one of the names has more words in front, as ``self.grads['W']`` for ``self.fc1.W``
+    2    the same, apart from capitals and synonyms, as ``dW`` for ``weights``
+    1    the same, but one of the names has more words in front, as ``self.grads['W']`` for ``self.fc1.W``
+    0    the names do not fit
     """
     a, gs = array_words(array), gradient_words(gradient)
     if not a or not gs:

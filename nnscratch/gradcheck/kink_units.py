@@ -1,19 +1,20 @@
-"""Test whether a gradient at a point where several units have a kink is allowed.
+"""Decide if a gradient is allowed at a point where several units have a kink.
 
-At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided slopes. If several
-units have a kink at the same point, backward may use a different slope for each unit. Then an allowed gradient is
+A kink is a point at which a function has no derivative, such as zero for ReLU. At a kink of one unit, backward may use
+any slope between the two one-sided slopes. If several units have a kink at the same point, backward may use a different
+slope for each unit. Then an allowed gradient is
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
-where J_u is the jump of the gradient when only unit u moves to the other side of its kink. The same theta must explain
-the gradients of all arrays, for several gradients dy of the outputs. To find the jumps, this file runs backward at
-nearby points, where no unit lies on a kink:
+Here J_u is the jump of the gradient if only unit u moves from one side of its kink to the other. The same theta must
+explain the gradients of all arrays, for several gradients dy of the outputs. To find the jumps, this file runs backward
+at nearby points, where no unit lies on a kink:
 
-1  An element of the gradient that has only two different values at these points depends on one unit. The value of this
-   element at the kink must lie between the two values.
+1  If an element of the gradient has only two different values at these points, it depends on one unit. At the kink, the
+   element must lie between the two values.
 2  For the other elements, choose a short line segment near the point. The segment crosses the kinks one after the
    other, and bisection finds the crossings. The formula above is used only if it also explains the gradients at the
-   other nearby points. The formula fails if the kinks depend on each other, as the kinks of two layers may.
+   other nearby points. It does not explain them if the kinks depend on each other, as the kinks of two layers may.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .projection import Projection, random_weights_like
 POINTS = 16  # nearby points
 NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typical value
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
-RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separated
+RESOLUTION = 3e-6  # crossings that are closer than this on the segment count as one
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # the largest number of elements compared at each point
@@ -44,7 +45,7 @@ class KinkUnits:
     ----------
     projection : Projection
     gradients : dict of str to ndarray
-        The gradients from backward at the current point, for the arrays whose gradient is right wherever f has no kink.
+        The gradients from backward at the current point. Only arrays whose gradient is right at points without a kink.
     first : dict of str to list of tuple
         For each array, the elements that seem to lie on kinks. The search always compares them.
     rng : numpy.random.Generator
@@ -166,9 +167,9 @@ class KinkUnits:
     def _nearest_on_segment(points: np.ndarray, here: np.ndarray) -> np.ndarray:
         """Return, for each element of the gradient, the allowed value that is nearest to `here`.
 
-        `here` is the gradient from backward at the kink, and `points` are the gradients at nearby points. There the
-        element has only two different values, one on each side of the kink. The allowed values lie between the two, at
-        the same relative position theta for every dy.
+        `here` is the gradient from backward at the kink, and `points` are the gradients at nearby points. At these
+        points, the element has only two different values, one on each side of the kink. An allowed value is the first
+        plus theta times their difference, with the same theta from 0 to 1 for every dy.
         """
         spread = points - points[0]
         other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
@@ -206,8 +207,8 @@ class KinkUnits:
                 again = self._crossings(scale)
                 if again is None:
                     return None
-                # If the kinks do not depend on each other, every segment finds the same jumps. But a segment sometimes
-                # misses a kink, or does not separate two kinks, so 80 % of the jumps are enough.
+                # If the kinks do not depend on each other, every segment finds the same jumps. But a segment may miss
+                # a kink, or may not separate two kinks, so 80 % of the jumps are enough.
                 same = sum(is_among(jump, jumps, SAME * scale) for jump in again[1])
                 return nearest if same >= 0.8 * max(len(jumps), len(again[1])) else None
         return None
@@ -237,7 +238,7 @@ class KinkUnits:
 
 
 class Box:
-    """The set of all vectors J theta with 0 <= theta_u <= 1: the changes of the gradient that the kinks allow.
+    """The set of all vectors J theta with 0 <= theta_u <= 1. These are the changes of the gradient that kinks allow.
 
     Parameters
     ----------

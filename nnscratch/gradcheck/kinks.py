@@ -1,7 +1,8 @@
 """Elements that look wrong although backward may be right: several kinks at one point, and noise.
 
-`estimate` in numerical.py recognises a single kink. The functions here are for points at which several outputs, or
-several hidden units, have a kink.
+A kink is a point at which a function has no derivative, but two one-sided derivatives, such as 0 for ReLU. `estimate`
+in numerical.py recognises a single kink. The functions here are for points at which several outputs, or several hidden
+units, have a kink.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -> None:
     """Widen the accepted interval at elements where several outputs have a kink.
 
-    An example is max pooling with overlapping windows and ties. If a tied element x grows, it becomes the only
-    maximum of all its windows. If x shrinks, it is the maximum of no window. Backward may choose the maximum of each
-    window separately, so it may use a different slope for each output. Let R_k be the weight of output k. Then the
-    accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If the weights R_k have different signs,
-    this interval is wider than the interval between the one-sided derivatives of f.
+    An example is max pooling with overlapping windows, in which an element x equals another element of each window. If
+    x grows, it becomes the only maximum of all its windows. If x shrinks, it is the maximum of no window. Backward may
+    choose the maximum of each window separately, so it may use a different slope for each output. Let R_k be the weight
+    of output k. Then the accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If some R_k are
+    negative, this interval may be wider than the interval between the one-sided derivatives of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -76,21 +77,20 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
 def settle_kinks(
     differences: Differences, entries: list[Entry], gradients: dict[str, np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Decide the verdict on arrays with kinks, where the one-sided derivatives of single elements are not enough.
+    """Decide the verdict on arrays with kinks, if the one-sided derivatives of single elements are not enough.
 
     An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
-    some down. Every framework uses the slope 0 for all these units. The resulting gradient is right, but it can lie
-    outside the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between these derivatives. So the
-    test has these steps:
+    some down. PyTorch and other frameworks use the slope 0 for all these units. The resulting gradient is right, but it
+    can lie outside the interval between the one-sided derivatives of f. And a wrong slope such as -0.5 can give a
+    gradient inside this interval. So the test has these steps:
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays unchanged.
     2. If sums inside forward are exactly zero, such as x w, change each of these sums separately (zero_units.py).
     3. Otherwise use the gradients from backward at nearby points to find the jump of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
-       The points do not show every combination of slopes. So widen each range about its centre, to at most three
-       times its width, and accept an element inside the wider range. For all other elements, the verdict is
-       "cannot tell".
+       These points do not show every combination of slopes. So make each range wider, at most three times as wide, and
+       accept an element inside the wider range. If other elements look wrong, the verdict is "cannot tell".
 
     Parameters
     ----------
@@ -138,10 +138,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare one of the elements in `suspects`. At a few more points, compare the element whose gradient
-    is largest, because near a tie of two maxima the gradients of all suspects may be zero. If `suspects` is None,
-    compare derivatives along random directions. If the values disagree, try a smaller step too, because a nearby point
-    may lie close to another kink.
+    At each point, compare one of the elements in `suspects`. At a few more points, compare the element with the largest
+    gradient, because the gradients of all suspects may be zero there. If `suspects` is None, compare derivatives along
+    random directions. If the values disagree, try a smaller step too, because a nearby point may lie close to another
+    kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
@@ -198,9 +198,9 @@ def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
 
 
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
-    """Set the verdict of `entry` from the gradients that the kinks allow.
+    """Set the verdict of `entry`: compare it with the gradients that the kinks allow.
 
-    The jumps of all units must be known.
+    The jumps of the gradient at the kinks of all units must be known.
     """
     wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
     if not entry.along_directions:
@@ -222,7 +222,7 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
     """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps between the points.
 
-    Set the verdict "cannot tell" if other elements look wrong.
+    If other elements look wrong, set the verdict "cannot tell".
     """
     for index in suspects:
         values, a = nearby[(slice(None), *index)], float(entry.analytic[index])

@@ -1,9 +1,8 @@
 """Lazy weights: arrays that forward creates in its first call, because their shapes depend on the input.
 
 An example is ``if self.W is None: self.W = init(x.shape[1], 2)``. Before each forward, the checker restores the state
-in which the check started. With such code, the state before the first forward has no weights. Each call would create
-new weights, and the checker would not find them. Therefore the check starts after the first forward if that forward has
-created weights.
+in which the check started. If this state had no weights, each forward would create new weights, and the checker would
+not find them. Therefore, if the first forward creates weights, the check starts after this forward.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
     """Run forward twice, and return a snapshot of the state in which the check starts.
 
     If the first forward creates arrays with the names of weights, and the second forward keeps them, return the state
-    after the first forward. Otherwise return `before`. If forward raises an error, return `before` too, because the
-    check will raise the same error.
+    after the first forward. Otherwise return `before`. If forward raises an error, return `before` too: the check will
+    run forward again, and raise the same error.
 
     Parameters
     ----------

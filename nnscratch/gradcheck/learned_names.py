@@ -1,8 +1,8 @@
-"""The meaning of an array's name: a learned weight, a setting, or neither.
+"""Decide from its name if an array is a learned weight, a setting, or neither.
 
-The lists contain names from courses and books. completeness.py handles arrays with other names: in an ordinary
-class, they count as weights, so that the check misses no weight. In a class that lists its parameters, they count as
-constants.
+The lists contain names from courses and books. Other names do not show what an array is. completeness.py then looks at
+the class: in an ordinary class, such an array counts as a weight, so that the check misses no weight. In a class that
+lists its parameters, it counts as a constant.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".
 
 
 def name_of(steps: Steps) -> str:
-    """Return the last name in an array's place: "W" for self.fc1.W. Indices into a list are not names.
+    """Return the last name in an array's place (places.py): "W" for self.fc1.W. Indices into a list are not names.
 
     Examples
     --------

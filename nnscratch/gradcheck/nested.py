@@ -33,8 +33,7 @@ def is_array(value: Any) -> bool:
 def attribute_of(value: Any, name: str, default: Any = None) -> Any:
     """Return an attribute of an object of the checked code, or `default` if reading it raises an error.
 
-    `getattr` returns its default only for an AttributeError. But a property may raise any error, and so may a
-    ``__getattr__`` that reads a dictionary.
+    `getattr` returns its default only after an AttributeError. But a property or a ``__getattr__`` may raise any error.
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """Noise: detect noise in f, the number that the check differentiates, and compute derivatives of a noisy f.
 
-A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. With a small step, its
-differences have an error of about noise / step. With a large step, they have a truncation error. `steady_derivative`
-tries nineteen steps and uses the three neighbouring steps whose results agree best. The difference of these results is
-the uncertainty.
+A loss does not change smoothly if the code rounds it, computes in float32, or subtracts nearly equal numbers. Its small
+jumps are called noise. With a small step, finite differences have an error of about noise / step. With a large step,
+they have a truncation error. `steady_derivative` tries nineteen steps, and uses the three neighbouring steps whose
+results agree best. The difference of these results is the uncertainty.
 
 Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `is_noisy`.
 """
@@ -24,16 +24,16 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results are steady if their relative difference is below this
-UNKNOWN = 0.3  # if the difference of three results is above this at all steps, the derivative is unknown
+UNKNOWN = 0.3  # if the relative difference of three results is above this at all steps, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
-MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
+MAX_ELEMENTS = 40  # measure at most this many elements of an array again
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
     """Return True if the noise in f exceeds float64's rounding errors, or if f is constant over a small distance.
 
-    Compute f at eight points on a line, and the fifth differences of these values. The fifth differences of a smooth
-    function are almost zero. So only the noise remains.
+    Compute f at eight points on a line, and take differences of neighbouring values five times. For a smooth function,
+    these fifth differences are almost zero. So only the noise remains.
     """
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     for spacing in SPACINGS:

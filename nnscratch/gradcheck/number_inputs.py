@@ -1,8 +1,8 @@
 """Python numbers among the inputs of a function that have a gradient.
 
-If the other inputs are arrays, a Python number is a constant, such as a learning rate. But a gradient of its name shows
-that it must be differentiated: in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)``, ``b`` is a Python number,
-and ``grads`` contains ``db``.
+If the other inputs are arrays, a Python number is usually a constant, such as a learning rate. It is not a constant if
+the code returns a gradient for it. For example, in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)``, ``b`` is
+a Python number, and ``grads`` contains ``db``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .snapshot import Snapshot
 def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
     """Return True if a Python number among the inputs has a gradient.
 
-    Run forward and backward once to find out. Then restore `before`, and the inputs, because forward may write into
-    them.
+    Run forward and backward once to find out. Then restore `before`. Restore the inputs too, because forward may write
+    into them.
     """
     kinds = {type(value) for value in adapter.inputs}
     if not isinstance(adapter, (PairAdapter, ValueAndGradientAdapter)) or not kinds.intersection((int, float)):

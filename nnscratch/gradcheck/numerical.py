@@ -4,15 +4,16 @@
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-The bound on the error of R(h) has two terms: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off.
-If the bound is too large, smaller steps are tried. If |x| is small, the last steps are proportional to |x|.
+The error of R(h) has a bound with two terms: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off.
+If the bound is too large, `estimate` tries smaller steps. If |x| is small, the last steps are proportional to |x|.
 
-Where f is smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or
-from noise. If D+ and D- still differ at a step h below |x| and below the array's typical |x|, x lies on a kink.
-Then every value between D- and D+ is accepted as the derivative.
+A kink is a point at which f has no derivative, but two one-sided derivatives. Where f is smooth, |D+ - D-| = O(h^3) is
+smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or from noise. Suppose that D+ and D- still
+differ at a step h that is smaller than |x| and smaller than the array's typical |x|. Then x lies on a kink, and every
+value between D- and D+ is accepted as the derivative.
 
-A function that rounds its values may not change at all for a small h. Therefore a derivative of zero is accepted only
-if larger steps give zero too.
+A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
+only if larger steps give zero too.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
 """
@@ -31,7 +32,7 @@ from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|: these are multiplied by |x|, and by the array's typical |x|
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # additional steps for small |x|: times |x|, and times the array's typical |x|
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:
@@ -42,10 +43,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     f : callable
         Takes `x` and returns one number.
     x : float array
-        Its elements are changed one after the other, and restored.
+        The function changes its elements one after the other, and restores them.
     eps : float, optional
-        The step of a plain central difference. By default, Richardson's formula is used with steps that fit each value.
-        It gives about eleven correct digits where `f` is smooth.
+        The step of a plain central difference. By default, the function uses Richardson's formula, with steps that fit
+        each value. This formula gives about eleven correct digits where `f` is smooth.
 
     Returns
     -------
@@ -98,10 +99,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
 
 
 class perturbed:
-    """Change one element in a ``with`` block. In ``with perturbed(x, i) as move``, ``move(h)`` sets the element to
-    value + h.
+    """Change one element of an array in a ``with`` block, and restore it at the end of the block.
 
-    ``move`` returns the step after rounding. At the end of the block, the element has its old value again.
+    In ``with perturbed(x, i) as move``, ``move(h)`` sets ``x[i]`` to its old value plus h. It returns the difference of
+    the two values, which is h after rounding.
     """
 
     def __init__(self, x: Array, index: tuple):
@@ -161,14 +162,14 @@ def differentiate(
     centre : float
         f at x.
     magnitude : float
-        The sum of the absolute values of the terms of f. This sum times the machine epsilon is approximately the
-        rounding error of f.
+        The sum of the absolute values of the terms of f. The rounding error of f is about this sum times the machine
+        epsilon.
     scale : float
         The size of the array's other derivatives. An uncertainty that is small compared with `scale` is accepted.
     typical : float
         The size of the array's other values.
     step_factor : float
-        A factor for all steps. With another factor, you get a second estimate to compare with the first.
+        A factor for all steps. Another factor gives a second estimate, to compare with the first.
     """
     with perturbed(x, index) as move:
         value = float(x[index])
@@ -216,8 +217,8 @@ def estimate(
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
         if p1 == m1 == p2 == m2 == centre:
-            # f does not change, so the derivative seems to be 0. But a larger step may have given another result. Then
-            # increase the uncertainty by the size of that result, minus the uncertainty of that result.
+            # f does not change, so the derivative seems to be 0. If a larger step gave another result, increase the
+            # uncertainty: add the size of the other result, minus its uncertainty.
             uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
             d.uncertainty = uncertainty
         tried.append((d, jump, rounding))

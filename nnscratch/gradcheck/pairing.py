@@ -3,13 +3,14 @@
 Run forward and backward once. The candidates are the arrays that forward reads and does not replace. A candidate is a
 parameter in one of these three cases:
 
-1  Backward computes an array with the name of the candidate's gradient (`gradient_names.py`). This array may be an
-   attribute, an item of a dictionary or list, a member of a nested object, or a value that backward returns.
+1  Backward computes an array with the name of the candidate's gradient, such as dW for W (`gradient_names.py`). This
+   array may be an attribute, an item of a dictionary or list, a member of a nested object, or a value that backward
+   returns.
 2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
    not have a gradient yet.
 3  Exactly one array from backward has the candidate's shape and the right derivatives along two random directions.
 
-If several arrays have a fitting name, derivatives along the two random directions show which array is the gradient. If
+If the names of several arrays fit, derivatives along the two random directions show which array is the gradient. If
 they do not show it, a note names the arrays.
 """
 
@@ -38,10 +39,10 @@ Places = dict[Steps, Any]
 def complete_adapter(
     subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
 ) -> tuple[Adapter, Snapshot, Snapshot]:
-    """Return an adapter for `subject` that includes the parameters found, and two snapshots of its state.
+    """Return an adapter for `subject` that knows its parameters, and two snapshots of its state.
 
-    The first snapshot records the current state. The second snapshot records the state in which the check starts. They
-    differ if the first forward creates the weights. The arguments are those of `check_gradients`.
+    The first snapshot records the current state. The second snapshot records the state in which the check starts. The
+    two states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
@@ -54,7 +55,7 @@ def complete_adapter(
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Return an adapter that has the parameters of `adapter` and those found in its objects. Restore `before`."""
+    """Search for parameters in the objects of `adapter`. Return an adapter that has them too. Restore `before`."""
     if adapter.accumulates:  # a Module lists its parameters
         return adapter
     try:
@@ -79,8 +80,9 @@ class Search:
     kept : dict of Steps to object
         The arrays and numbers that have the same values before and after backward.
     borrowed : set of Steps
-        The places in `produced` whose array shares memory with an input or its gradient, as after ``self.dw = self.x``.
-        Such an array counts as the gradient of a parameter only if its whole name fits the parameter.
+        The places in `produced` whose array shares memory with an input or the gradient of an input, as after
+        ``self.dw = self.x``. Such an array counts as the gradient of a parameter only if its whole name fits the
+        parameter.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -100,12 +102,12 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) > 1 for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # leave out dW after self.W = self.dW = ...
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # not dW after self.W = self.dW = ...
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
         inputs += [g for name, part in given.items() if name not in {*listed, *late} for _, g in leaves("", part)]
-        after_backward, copies = Snapshot(adapter.source), {}  # an array with several places has one copy
+        after_backward, copies = Snapshot(adapter.source), {}  # one copy of each array, even if it has several places
         for steps, value in own_numbers(after_backward, known).items():
             unchanged = now.get(steps) is value and is_unchanged(after_forward, value)
             if not shares_memory_with_any(value, inputs):
@@ -193,7 +195,7 @@ class Search:
             if returned:  # a gradient that backward returns includes all uses
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # Either one of these values is the whole gradient, or each value is the gradient of one use.
+                # Either one of these values is the whole gradient, or each value is the part of one use.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:

@@ -1,13 +1,14 @@
 """Find a backward that measures derivatives itself, by finite differences or by the complex step.
 
 A comparison of such a backward with finite differences proves nothing, because both compute differences of the same
-operations. The backward computes the operations of forward again, with operands that are shifted by a small step h:
+operations. Such a backward computes the operations of forward again, with operands that are shifted by a small step h:
 
     (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
 
-Forward and backward run once on traced arrays, which report their operations. An operation of backward is suspicious if
-forward has the same operation, and one number is added to its operands: to all elements, or to a single element, as in
-``x[i] += h``. If one function computes the loss and the gradients, its operations are compared with each other.
+To find it, this file runs forward and backward once on traced arrays, which report their operations. It compares each
+operation of backward with the same operation of forward. The operation is suspicious if its operands are those of
+forward plus one number. The number may be added to all elements, or to a single element, as in ``x[i] += h``. If one
+function computes the loss and the gradients, its operations are compared with each other.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from .report import Trap
 from .tape import traced_code
 
 ENOUGH = 8  # this many shifts of the same size show that backward computes differences, even without a division
-MANY = 50  # at most this many operations of one kind in forward are compared
-SMALL = 2e-3  # the largest step, relative to the largest operand
+MANY = 50  # compare at most this many operations of one kind in forward
+SMALL = 2e-3  # the largest step, relative to the largest element of the operand
 BUDGET = 20_000_000  # the search ends after it has compared this many elements
 
 
@@ -51,7 +52,7 @@ def measured_derivative_traps(projection: Projection) -> list[Trap]:
 
 
 class ShiftedOperations:
-    """Compute the operations of a `TracedArray`, and record the shifts between operands of forward and of backward.
+    """Compute the operations of a `TracedArray`, and record how backward's operands are shifted from forward's.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """Places: where the checked code stores its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
-A place is a sequence of steps from the roots of a :class:`Snapshot`. The steps are followed again at every use, because
-the code may replace objects on the path to an array. For example, ``self.dW = ...`` makes a new array in every
+A place is a sequence of steps from the roots of a :class:`Snapshot` to an array. `value_at` follows the steps again at
+every use, because the code may replace an object on the way. For example, ``self.dW = ...`` makes a new array in every
 backward.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from .nested import ABSENT, attribute_of
 from .snapshot import Steps, default_names
 
-OUTSIDE = ("variable", "global", "default", "keyword default")  # places outside of the checked object
+OUTSIDE = ("variable", "global", "default", "keyword default")  # places outside the checked object
 
 
 def value_at(roots: Sequence[Any], steps: Steps) -> Any:
@@ -23,7 +23,7 @@ def value_at(roots: Sequence[Any], steps: Steps) -> Any:
     Raises
     ------
     LookupError, AttributeError, TypeError, ValueError
-        The place does not exist, because the code has removed an object on the path to it.
+        The place does not exist, because the code has removed an object on the way to it.
     """
     value: Any = roots
     for kind, key in steps:
@@ -119,7 +119,7 @@ def is_outside(steps: Steps) -> bool:
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects on the path to an array. The array is a member of the last object."""
+    """Return the types of the objects on the way to an array. The last object contains the array."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

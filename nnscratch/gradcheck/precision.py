@@ -1,7 +1,7 @@
 """Convert the checked code to float64 for the check, where that is possible.
 
 Finite differences in float32 have only four or five correct digits. Therefore the checker replaces float32 arrays by
-float64 copies. Code that computes in float32 even then is checked in float32, with wider tolerances.
+float64 copies. If the code still computes in float32, the check uses float32 too, with wider tolerances.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def project_in_float64(
         The state of the checked code, in its own dtype.
     rng : numpy.random.Generator
     report : GradientReport
-        Receives traps that exist only in the code's own dtype, and a note if the code does not accept float64.
+        Receives the traps that occur only in the code's own dtype, and a note if the code does not accept float64.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def project_in_float64(
         if not narrow:
             raise
         own_dtype_traps, ran = [], False  # code with float32 weights may need float32 inputs
-    # Only this run, in the code's own dtype, can find a gradient of the wrong dtype.
+    # Only a run in the code's own dtype can find a gradient of the wrong dtype.
     report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"]
     if not narrow:
         return first, smallest_itemsize(first)

@@ -51,9 +51,10 @@ def kink_interval(entry: Entry) -> str:
 def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, list[str]]]]:
     """Yield, for each entry, its first diagnoses as tuples (diagnosis, first, later).
 
-    If several arrays have the same mistake with the same evidence, the evidence is printed only for the first array.
-    For the other arrays, `first` is the name of the first array. In all other cases, `first` is "". For the first
-    array, `later` lists the other arrays, each with the place of the mistake if that place is different.
+    If several arrays have the same mistake with the same evidence, the report shows the evidence only for the first of
+    them. For this array, `first` is "", and `later` lists the other arrays. An item of this list also contains the
+    place of the mistake if this place is different. For each of the other arrays, `first` is the name of the first
+    array, and `later` is empty.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

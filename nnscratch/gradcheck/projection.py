@@ -1,8 +1,8 @@
 """Projection: the outputs y of forward, reduced to one number f = sum of R * y.
 
-Only a function that returns one number has a gradient. Therefore the outputs are multiplied by weights R and added. The
-weights are random, so that errors in different outputs do not cancel. The weights stay the same during a check. Since
-df/dy is R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
+Only a function that returns one number has a gradient. Therefore the checker multiplies the outputs by weights R, and
+adds the products. The weights are random, so that errors in different outputs do not cancel. They stay the same during
+a check. Since df/dy = R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Projection:
     weights : tuple
         R, with the same structure as the outputs. The weight is None for outputs that are not floats.
     written_inputs : list of str
-        The inputs and parameters that forward changes in place. Later calls of forward get copies of them.
+        The inputs and parameters that forward changes in place. Later calls of forward get copies of these inputs.
     replayed : str
-        The state that is restored before every forward: "" for none, "draws" for the random generators, "state" for
-        all objects of the user's code.
+        The state that the checker restores before every forward: "" for none, "draws" for the random generators,
+        "state" for all objects of the user's code.
     state : Snapshot
         The state of the user's objects before the first forward.
 
@@ -128,8 +128,8 @@ class Projection:
     def unchanged(self) -> Iterator[None]:
         """Restore the code's state and the values of `variables` at the end of a ``with`` block.
 
-        A backward may update the weights in place, or replace them by new arrays. Every backward runs in such a block,
-        so that all later measurements use the old weights.
+        A backward may update the weights in place, or replace them by new arrays. So the checker runs every backward in
+        such a block. Then all later measurements use the old weights.
         """
         arrays = [*self.variables.values(), *(a for _, a in self.adapter.arrays())]
         held = [(array, array.copy()) for array in {id(a): a for a in arrays}.values()]
@@ -210,7 +210,10 @@ class Projection:
             return {name: gradient_as_float64(given[name]) for name in self.variables if name in given}
 
     def gradients_of(self, names: list[str], weights: tuple | None = None) -> list[np.ndarray]:
-        """Run forward and backward, and return the gradients of some arrays: zeros where backward returned None."""
+        """Run forward and backward, and return the gradients of the arrays `names`.
+
+        If backward returns None for an array, its gradient is zero.
+        """
         given = self.analytic(weights)
         return [np.zeros(self.variables[n].shape) if given.get(n) is None else given[n] for n in names]
 
@@ -243,7 +246,7 @@ def weighted_sum(weights: tuple, ys: tuple) -> float:
 
 
 def weights_like_outputs(weights: Any, ys: Any) -> Any:
-    """Return copies of `weights`, nested like the outputs `ys`, with their array types and on their device."""
+    """Return copies of `weights` that are nested like the outputs `ys`, with the same array types and devices."""
     if isinstance(ys, (tuple, list)):
         values = [weights_like_outputs(w, y) for w, y in zip(weights, ys, strict=True)]
         return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class RandomStates:
-    """The states of `generators` and of two global generators: NumPy's and Python's.
+    """The states of `generators` and of two global generators: those of numpy.random and random.
 
     Students' code often draws from the global generators.
 

@@ -26,8 +26,8 @@ class Diagnosis:
     place : str
         The location of the mistake: an array, some of its rows, or a line of forward.
     misfit : float
-        The largest difference between backward's gradient and the gradient that this mistake would give, relative to
-        the size of the gradient. A smaller misfit means a more certain diagnosis.
+        The largest difference between backward's gradient and the gradient that a backward with this mistake returns,
+        divided by the size of the gradient. If the misfit is smaller, the diagnosis is more certain.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Trap:
     message : str
         A text that explains the fault.
     severity : str
-        "wrong" if the code must be corrected, "cannot tell" if no check is possible, "incomplete" if something that
+        "wrong" if you must correct the code, "cannot tell" if no check is possible, "incomplete" if an array that
         affects the outputs was not checked, or "note".
 
     Examples
@@ -95,7 +95,8 @@ class Entry:
     uncertainty : ndarray
         An estimate of the largest error of each numeric value.
     low, high : ndarray
-        At kinks, the smaller and the larger one-sided derivative; elsewhere equal to `numeric`.
+        At a kink, where f has no derivative, the smaller and the larger one-sided derivative; elsewhere equal to
+        `numeric`.
     error : float
         The largest difference, relative to the largest element of the gradient.
     worst_index : tuple of int
@@ -289,7 +290,7 @@ class GradientReport:
         return table_rows(self)
 
     def text(self, colour: bool = False) -> str:
-        """Return the report as text. Evidence shared by several arrays is printed once, under the first of them.
+        """Return the report as text. If several arrays have the same evidence, only the first array shows it.
 
         Parameters
         ----------

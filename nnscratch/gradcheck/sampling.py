@@ -12,7 +12,7 @@ from .nested import to_numpy
 def sample_indices(array: Any, analytic: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple]:
     """Return the indices of `count` elements.
 
-    These are elements with an extreme value or gradient, the first and the last element, and random elements.
+    These are elements with an extreme value or gradient, the first element, the last element, and random elements.
     """
     if array.size <= count:
         return list(np.ndindex(array.shape))

@@ -1,4 +1,4 @@
-"""Settings: how thoroughly `check_gradients` checks."""
+"""Settings: the options of `check_gradients`."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ Code adds a small constant to avoid log(0) or a division by 0. Many courses leav
 For example, they use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes
 log(y + 1e-7). This gradient differs from the finite differences by about 1e-7 / y.
 
-To test this explanation, forward and backward are run again, with c = 0 in every operation ``a + c`` or ``a - c`` with
-0 < abs(c) <= 1e-5. If forward and backward then agree at every element that looked wrong, the constants are the only
-reason. The verdict is "right" with a note if the constants change the gradient by at most 1 %, and "cannot tell"
-otherwise. If the code has another mistake, forward and backward still disagree without the constants, and the verdict
-stays "wrong".
+To test whether small constants are the reason, this file runs forward and backward again without them. It sets c = 0 in
+every operation ``a + c`` or ``a - c`` with 0 < abs(c) <= 1e-5. If backward then agrees with finite differences at every
+element that looked wrong, the constants are the only reason. In this case, the verdict becomes "right" with a note if
+the constants change the gradient by at most 1 %, and "cannot tell" otherwise. If the code has another mistake, the two
+still disagree without the constants, and the verdict stays "wrong".
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .tape import traced
 from .tape.source import calling_code
 from .verdict import is_comparable
 
-LARGEST = 1e-5  # the default of batch normalisation; larger constants change a gradient visibly
+LARGEST = 1e-5  # the default eps of batch normalisation; a larger constant changes a gradient too much
 NEGLIGIBLE = 1e-2  # a gradient is "right" if the constants change it by at most this, relative to its largest element
-SHOWN = 3  # lines of code named in a note
+SHOWN = 3  # the largest number of lines of code that a note names
 
 
 def excuse_small_constants(report: GradientReport, projection: Projection, checker: EntryChecker) -> None:

@@ -42,7 +42,7 @@ Steps = tuple[Step, ...]
 
 
 class Snapshot:
-    """The current state of everything that can be reached from `roots`.
+    """The current state of `roots` and of all objects that they contain, directly or inside other objects.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Snapshot:
         The NumPy random generators found.
     places : list of (Steps, object)
         The place of each array, each Python float and each sequence of numbers: the steps from `roots` to the object.
-        An array with several places is listed several times.
+        An array with several places occurs several times.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Snapshot:
         self._values: dict[int, Any] = {}
         self.generators: list[Any] = []
         self.places: list[tuple[Steps, Any]] = []
-        self._roots = roots  # keeps the objects alive, so that no id is used a second time
+        self._roots = roots  # keeps the objects alive, so that no new object gets the same id
         seen: set[int] = set()
         queue: deque[tuple[Any, Steps]] = deque((root, (("root", i),)) for i, root in enumerate(roots))
         while queue:  # breadth first, so that the first place of an array is its shortest name
@@ -82,7 +82,7 @@ class Snapshot:
                 if isinstance(value, (float, np.floating)) and isinstance(steps[-1][1], str):
                     self.places.append((steps, value))
                 continue
-            if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring a compiled function crashes the process
+            if type(value).__module__.partition(".")[0] in OPAQUE:  # to restore a compiled function crashes the process
                 continue
             if isinstance(steps[-1][1], str) and is_number_sequence(value):
                 self.places.append((steps, value))

@@ -1,4 +1,4 @@
-"""Replace the arrays in the user's objects: by copies in another dtype, or by traced views (tape/)."""
+"""Replace the arrays in the user's objects by copies in another dtype, or by views that record operations (tape/)."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ FORWARDS = ("forward", "forward_method", "function", "module")  # the attributes
 def constant_traps(projection: Projection, analytic: dict[str, Any], report: GradientReport) -> list[Trap]:
     """Return a `Trap` if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
-    Without this trap, code that is not written yet would be "right": its analytic and numeric gradients are all zero.
-    The outputs may change after a larger change of the inputs, as for a ReLU with only negative inputs. Then `report`
+    Without this trap, code that you have not written yet would be "right": its analytic and numeric gradients are all
+    zero. But the outputs may change if the inputs change more, as for a ReLU with only negative inputs. Then `report`
     receives a note instead of a trap.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
@@ -41,8 +41,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
     """Return True if the outputs stay the same when all `arrays` change by random amounts or are filled with NaN.
 
-    A softmax over one class is 1 for all numbers. It still depends on its input, and NaN shows this dependence: if the
-    input is NaN, the output is NaN too.
+    NaN shows that forward reads its input. For example, a softmax over one class is 1 for all numbers, but if the input
+    is NaN, the output is NaN too.
     """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:

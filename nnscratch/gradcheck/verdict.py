@@ -1,11 +1,11 @@
 """The verdict on an entry: right, wrong or cannot tell.
 
-right         |a - n| <= rtol * max(|a|, |n|) + 3 * the uncertainty of n, for every element
-wrong         otherwise
-cannot tell   right, but only because n is too uncertain to show an error
+    right          |a - n| <= rtol * max(|a|, |n|) + 3 * the uncertainty of n, for every element
+    wrong          the difference is larger
+    cannot tell    the difference is small enough, but the uncertainty of n is so large that it may hide an error
 
-a is the gradient from backward, and n the numeric gradient. At a kink, n is the interval between the one-sided
-derivatives.
+Here a is the gradient from backward, and n is the numeric gradient. At a kink, f has no derivative. Then n is the
+interval between the two one-sided derivatives, and any a in this interval is right.
 """
 
 from __future__ import annotations

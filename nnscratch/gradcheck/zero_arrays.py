@@ -1,7 +1,8 @@
-"""Arrays that are zero everywhere: with random numbers in their place, the check can compare more gradients.
+"""Arrays that are zero everywhere: replace them by random numbers, so that the check can compare more gradients.
 
-In a network whose weights are all zero, the true gradients of most weights are zero too, and a backward that computes
-nothing seems right. Therefore the check runs again if a gradient is zero everywhere and an array is zero everywhere.
+If all weights of a network are zero, the true gradients of most weights are zero too. Then a backward that computes
+nothing seems right. Therefore, if an array and a gradient are zero everywhere, the check runs again with random numbers
+instead of the zeros.
 """
 
 from __future__ import annotations

@@ -1,15 +1,20 @@
 """Units that are exactly zero: measure the slope that backward uses at the kink of each unit.
 
-A unit is an element of a sum or product, such as z in z = x W, that is exactly zero. If a ReLU follows, z lies on its
-kink. Such units may depend on each other: if all units of one layer are zero, the units of the next layer are zero
-too. A change of the arrays cannot move one of these units alone, but a change inside forward can. To make this change,
-run forward on traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or
-negative value. Then measure three gradients:
+In this file, a unit is an element of a sum or product inside forward that is exactly zero, such as z in z = x W. If a
+ReLU follows, z lies on its kink: the point at which ReLU has no derivative. Backward may use any slope between the two
+one-sided slopes, which are 0 and 1 for ReLU.
 
-    g_u = backward's gradient with u at zero,    g_plus and g_minus with u at a small positive or negative value
+A change of the arrays moves several units together. For example, if all units of one layer are zero, the units of the
+next layer are zero too. Therefore this file runs forward on arrays that report their operations
+(tape/traced_projection.py), and changes the units inside forward. It chooses one unit u, and sets every other unit to a
+small positive or negative value. Then it measures three gradients from backward:
 
-Backward may use any slope between the two one-sided slopes of u. Therefore, the gradients must satisfy g_u = g_minus +
-theta (g_plus - g_minus) with 0 <= theta <= 1. The same theta must fit every element and every dy.
+    g_zero     with u at zero
+    g_plus     with u at a small positive value
+    g_minus    with u at a small negative value
+
+A right backward has g_zero = g_minus + theta (g_plus - g_minus) with 0 <= theta <= 1. The same theta must fit every
+element and every dy.
 """
 
 from __future__ import annotations
@@ -26,11 +31,11 @@ from .tape import traced
 
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the values to which units are set
-UNITS = 4  # units measured for each operation: a few are enough, because all units of a layer have the same slope
-TRIES = 4  # if the gradient does not jump at a unit, other units may hide the jump: try new values for them
+UNITS = 4  # measure this many units of each operation: all units of a layer usually have the same slope
+TRIES = 4  # if the gradient does not jump at a unit, the values of other units may hide the jump: try other values
 MAX_OPERATIONS = 12
 SAME = 1e-3  # gradients count as equal if they differ by less than this, relative to the jump
-NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
+NOTHING = 1e-7  # a jump smaller than this, relative to the array's gradient, does not count as a kink
 
 
 @dataclass
@@ -44,8 +49,7 @@ class WrongSlope:
     index : tuple of int
         The element of that array with the largest error.
     given, allowed : float
-        The gradient of that element, and the nearest allowed gradient. Both are measured while all other units are off
-        their kinks.
+        The gradient of that element, and the nearest allowed gradient, measured while no other unit lies on a kink.
     """
 
     name: str

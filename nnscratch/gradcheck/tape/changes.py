@@ -1,12 +1,14 @@
 """Changes of one operation's derivative, for :attr:`Tape.changes`.
 
-Let u0, v0 be the operands and y0 the result in the first run. The movement of an operand u is u - u0. If no operand
-moves, a changed operation still has the result y0. But if an operand moves, the result moves differently:
+Let u0 and v0 be the operands and y0 the result in the first run of forward. In a later run, the operands are u and v.
+The movement of an operand is u - u0. If no operand moves, a changed operation still has the result y0. If an operand
+moves, the result of a changed operation moves differently:
 
-    change_path                 the operand u becomes u0 + L(u - u0): L = 0 cuts the path, L = -1 flips its sign
-    replace_factor              u v becomes u0 v + (u - u0) v': backward multiplies by v' instead of v
-    replace_slope               y(u) becomes y0 + g (u - u0): the derivative is g
-    replace_upstream_by_ones    backward ignores the gradient that comes from the output, and uses 1
+    change_path                 u is replaced by u0 + L(u - u0). With L = 0, no gradient passes through u, and with
+                                L = -1, this gradient has the wrong sign
+    replace_factor              u v is replaced by u0 v + (u - u0) v': the gradient of u contains v' instead of v
+    replace_slope               y(u) is replaced by y0 + g (u - u0): the derivative of y is g
+    replace_upstream_by_ones    the gradient of the result is 1, instead of the gradient that comes from the output
 
 Each function here returns a change: a function of (node, operands) that computes the changed operation. `node` is the
 operation in the first run, and `operands` are the values of its operands in the current run.
@@ -40,7 +42,7 @@ def change_path(j: int, L: Callable) -> Callable:
 
 
 def replace_factor(j: int, other: int, value: Any) -> Callable:
-    """Return a change of a product u v: `value` takes the place of v in the gradient of u.
+    """Return a change of a product u v: the gradient of u contains `value` instead of v.
 
     `j` is the number of the operand u, and `other` is the number of the operand v.
     """
@@ -65,10 +67,10 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change that sets the movement of the result to ``derivative(m)``. Here m is the movement of an operand.
+    """Return a change that sets the movement of the result to ``derivative(m)``, where m is the movement of an operand.
 
-    `source` is (number of an operation, number of its operand). If this operation is not the changed one but an earlier
-    one, `record_operand` must record m.
+    `source` is (number of an operation, number of its operand). The operation may be the changed one, or an earlier
+    one. For an earlier one, `record_operand` must record m.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -80,9 +82,9 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Return a change with which the gradient of f with respect to the result is 1 at every element.
+    """Return a change that makes the gradient of f with respect to the result 1 at every element.
 
-    The change adds the movement of each element to f. Later operations use the result without its movement.
+    The change adds the movement of each element to f. Later operations use the result of the first run.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

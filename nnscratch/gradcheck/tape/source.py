@@ -1,4 +1,4 @@
-"""Find the user's code of an operation: the file, the line, the expression, and the source text of each operand."""
+"""Find the user's code that calls an operation: the file, the line, the expression, and the source of each operand."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Source:
     result_name : str or None
         The variable that the expression is assigned to.
     outer_names : list of str
-        The same as `operand_names`, but a parameter of the function is replaced by the argument that the caller passes,
-        if this argument is short: see `name_in_caller`.
+        The same as `operand_names`, but with the caller's names: if an operand is a parameter of the function, its
+        name is the argument that the caller passes, if this argument is short. See `name_in_caller`.
     call : str
         The source of the call that runs the function, such as "softplus(-x)", or "" if it is not known.
     """
@@ -115,9 +115,9 @@ def assigned_names(code: CodeType) -> set[str]:
 
 
 def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
-    """Return the argument that the caller passes for the parameter `name`.
+    """Return the source of the argument that the caller passes for the parameter `name`.
 
-    If the argument is a long expression, return `name` instead, unless the caller has another variable of this name.
+    If this source is a long expression, return `name` instead, unless the caller has another variable of this name.
     """
     argument, known = arguments.get(name, name), {*caller.f_code.co_varnames, *caller.f_locals}
     return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
@@ -166,8 +166,8 @@ def is_module(value: ast.expr, frame: Any) -> bool:
 def position_in_source(frame: Any) -> tuple:
     """Return the first line, last line, first column and last column of the expression that `frame` is executing.
 
-    `f_lasti` alone cannot identify the expression, because it is not the same in all rounds of a loop: Python 3.11
-    replaces instructions by faster ones after some rounds, and then executes a call at another index.
+    `f_lasti`, the index of the instruction, cannot identify the expression. After some rounds of a loop, Python 3.11
+    replaces instructions by faster ones, and then the same call has another index.
     """
     position = positions(frame.f_code)[frame.f_lasti // 2]
     return position if None not in position else (position[0], frame.f_lasti)

@@ -20,7 +20,7 @@ from .traced_array import TracedArray, as_plain, running
 from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
-MAX_ELEMENTS = 3_000_000  # elements that one forward reads and writes; a larger forward takes too long
+MAX_ELEMENTS = 3_000_000  # a forward that reads and writes more elements takes too long
 MIXING = {  # operations that are not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
@@ -70,8 +70,8 @@ class Node:
     whole : list of bool
         False for an operand that is a view of a part of a differentiated array.
     views : list of (ndarray or None)
-        For each float operand that does not share memory with a differentiated array, the operand itself, because it
-        may be a window of a larger array. A copy would not show that the operand is a window.
+        For each float operand that does not share memory with a differentiated array, the operand itself instead of a
+        copy. It may be a view of a larger array, such as a window of an image, and a copy would not show this.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -123,14 +123,14 @@ class Tape:
     weights : tuple
         The output weights R of the projection, or other weights that the diagnosis sets.
     recorded : dict
-        The movements of operands (their changes since the first run), with the key (operation, operand). See
+        The movements of operands: their values minus those in the first run. The key is (operation, operand). See
         `record_operand`.
     results : dict of int to ndarray, or None
         If this is a dictionary, `value` stores the result of every operation in it.
     added : float
         A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int
-        Operations that later runs skip, because f does not depend on them.
+        The numbers of the operations that later runs skip, because f does not depend on them.
     runs, cost : int
         The number of forward passes, and the approximate number of elements that one forward reads and writes.
 
@@ -307,7 +307,7 @@ class Tape:
 def flat_indices_of_view(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
     """Return, for each element of `view`, its flat index in `array`.
 
-    Return None if `array` has gaps, and `view` has an element in a gap.
+    Return None if an element of `view` is not in `array`. This is possible if `array` is a view with gaps, like x[::2].
     """
     at = addresses(view)
     if array.flags.c_contiguous:

@@ -13,7 +13,7 @@ FUNCTIONS = {  # each of these is reported as one operation
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
 STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # each takes a sequence of arrays
-running: list[Any] = []  # the running tapes, in the order of their start
+running: list[Any] = []  # the tapes that are running, the first one first
 
 
 class TracedArray(np.ndarray):

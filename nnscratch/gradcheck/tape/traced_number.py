@@ -16,7 +16,7 @@ import numpy as np
 from ..adapters.numbers import NumberArray
 from .traced_array import TracedArray, running
 
-MATH = {  # for each function of `math`, the NumPy function that is recorded in its place
+MATH = {  # for each function of `math`, the NumPy function that the tape records instead
     **{name: getattr(np, name) for name in ("exp", "log", "tanh", "sqrt", "sin", "cos", "tan", "sinh", "cosh")},
     **{"log1p": np.log1p, "expm1": np.expm1, "fabs": np.absolute, "pow": np.power, "atan": np.arctan},
 }

@@ -1,4 +1,7 @@
-"""Run the checked code on traced arrays. A watcher, an object with a method ``operation``, gets each operation."""
+"""Run the checked code on traced arrays, which report each operation to a watcher.
+
+A watcher is an object with a method ``operation``, which computes the operation.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
 
 @contextmanager
 def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterator[None]:
-    """Replace the arrays of the code by traced views. Leaving the block restores the code's own arrays.
+    """Replace the arrays of the code by traced views in a ``with`` block. Its end restores the code's own arrays.
 
     Parameters
     ----------
@@ -67,6 +70,6 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     finally:
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
-        vars(adapter).update(own)  # such as the `gradients` that in_convention has set
+        vars(adapter).update(own)  # for example, a `gradients` method that in_convention has set
         before.restore()
         adapter.inputs = inputs
