@@ -13,6 +13,8 @@ from ..serialization import write_atomically
 from . import report, runner
 from .jobs import GPU_JOBS, JOBS, select
 
+GPU_TABLE = "_gpu.md"  # docs/gpu.md includes docs/performance/_gpu.md
+
 
 def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Library], kernel: str = "found") -> None:
     peers = ", ".join(library.key for library in libraries[1:])
@@ -45,11 +47,11 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
         text = report.gpu_markdown(measured, titles)
         if arguments.out is not None:  # after each job: a time limit must not lose the jobs that are done
             arguments.out.mkdir(parents=True, exist_ok=True)
-            write_atomically(arguments.out / "gpu.md", text.encode())
+            write_atomically(arguments.out / GPU_TABLE, text.encode())
     progress("\r")
     print(text)
     if arguments.out is not None:
-        print(f"written: {arguments.out / 'gpu.md'}")
+        print(f"written: {arguments.out / GPU_TABLE}")
 
 
 def progress(text: str) -> None:

@@ -110,7 +110,7 @@ def kernel_title(run: dict[str, Any]) -> str:
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
-    """Return the page of a run on a GPU: times, and the speed of a step divided by that of a matrix product."""
+    """Return the results of a run on a GPU, without a heading: times, and speeds divided by that of a product."""
     ours, *peers = titles
     rows, notes, infos = [], [], {}
     for job, results in measured:
@@ -134,7 +134,6 @@ def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str
     gpu = infos.get(ours, {}).get("gpu", "no GPU was used")
     speed = infos.get(ours, {}).get("product")
     parts = [
-        "# On a GPU",
         f"{gpu}; {versions}; {date.today()}.",
         table(header, rows),
         "float32, without TF32. Each library ran in its own process, in turns, from the same initial weights. In each "

@@ -1,17 +1,18 @@
-"""Check a GPU in less than ten minutes: every layer against the CPU, the GPU tests, and the benchmark.
+"""Check a GPU in less than ten minutes: every layer against the CPU, the GPU tests, the benchmark and a profile.
 
     make gpu-check PYTHON=python3          or     python tests/gpu/check_gpu.py --out gpu-check
 
 This installs nothing. The Python that runs it needs CuPy, pytest and hypothesis. With PyTorch for CUDA, the tests and
-the benchmark also compare with PyTorch. Each part has a time limit, and a part that fails does not stop the others:
+the benchmark also compare with PyTorch; the profile needs PyTorch. Each part has a time limit, and at the limit a few
+seconds to print its failures so far. A part that fails does not stop the others:
 
     layers      one line for each layer, loss and optimiser: the largest difference between GPU and CPU, in float64
-                and in float32, or the error that it raised                                                 120 s
-    tests       tests/gpu on the GPU                                                                        240 s
-    bench       nnscratch bench --device cuda                                                               170 s
+                and in float32, or the error that it raised; the last line has the largest of all            70 s
+    tests       tests/gpu on the GPU                                                                        180 s
+    bench       nnscratch bench --device cuda                                                               160 s
+    profile     python -m benchmarks.gpu_profile: the kernels, copies and waits of a training step          100 s
 
-The folder then holds layers.txt, tests.txt, bench.txt, bench/gpu.md and summary.txt. The exit code is 1 if a part
-failed.
+The folder then holds a file of text for each part, bench/_gpu.md and summary.txt. The exit code is 1 if a part failed.
 
 ``--stand-in`` runs the first two parts on the stand-in for CuPy instead of a GPU. It tests this script.
 """
@@ -21,9 +22,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import math
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,7 +36,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = str(ROOT / "tests" / "shared")
-LIMITS = {"layers": 120, "tests": 240, "bench": 170}  # seconds
+LIMITS = {"layers": 70, "tests": 180, "bench": 160, "profile": 100}  # seconds
+GRACE = 20  # seconds to end after Ctrl-C; pytest-xdist waits 10 s for its workers
 
 
 # --- the part "layers" -----------------------------------------------------------------------------------------------
@@ -105,20 +109,30 @@ def difference(results: Callable[[str, Any], Any], dtype: Any) -> float:
     return float(np.max(errors))  # NaN if one is NaN
 
 
-def line(name: str, results: Callable[[str, Any], Any]) -> tuple[bool, str]:
-    """Compare in both dtypes; return True if the results agree, and a line of text."""
+def line(name: str, results: Callable[[str, Any], Any]) -> tuple[bool, list[float], str]:
+    """Compare in both dtypes; return True if the results agree, the difference for each dtype, and a line of text."""
     import numpy as np
 
-    start, parts, ok = time.time(), [], True
+    start, parts, errors, ok = time.time(), [], [], True
     for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-4)):
         try:
             error = difference(results, dtype)
             good, text = error <= tolerance, f"{error:.0e}"
         except Exception as problem:  # a layer that fails must not hide the others
-            good, text = False, " ".join(repr(problem).split())[:300]
+            error, good, text = float("nan"), False, " ".join(repr(problem).split())[:300]
         ok &= good
+        errors.append(error)
         parts.append(text if good else f"WRONG {text}")
-    return ok, f"{name:<60} {parts[0]}   {parts[1]}   {time.time() - start:.1f} s"
+    return ok, errors, f"{name:<60} {parts[0]}   {parts[1]}   {time.time() - start:.1f} s"
+
+
+def largest_differences(every: dict[str, list[float]]) -> list[str]:
+    """Return a line for each dtype. An error, and a NaN, is larger than every number."""
+    lines = []
+    for k, dtype in enumerate(("float64", "float32")):
+        name = max(every, key=lambda name: (math.isnan(every[name][k]), every[name][k]))  # noqa: B023 (called here)
+        lines.append(f"largest difference in {dtype}: {every[name][k]:.0e} ({name})")
+    return lines
 
 
 def comparisons() -> Iterator[tuple[str, Callable[[str, Any], Any]]]:
@@ -148,17 +162,19 @@ def check_layers(stand_in: bool) -> int:
         except backend.DeviceError as error:
             print(error)
             return 1
-        wrong = []
+        wrong, every = [], {}
         for name, results in comparisons():
-            ok, text = line(name, results)
+            ok, errors, text = line(name, results)
             print(text, flush=True)
             if not ok:
                 wrong.append(name)
+            every[name] = errors
+    print(*largest_differences(every), sep="\n")
     print(f"wrong: {', '.join(wrong)}" if wrong else "all agree with the CPU")
     return 1 if wrong else 0
 
 
-# --- the three parts -------------------------------------------------------------------------------------------------
+# --- the four parts --------------------------------------------------------------------------------------------------
 
 
 def commands(out: Path, stand_in: bool) -> dict[str, list[str]]:
@@ -172,6 +188,7 @@ def commands(out: Path, stand_in: bool) -> dict[str, list[str]]:
         "layers": [*python, here, "--layers", *(["--stand-in"] if stand_in else [])],
         "tests": [*python, *tests, *parallel, "-m", "not gpu" if stand_in else "gpu"],
         "bench": [*python, *bench],
+        "profile": [*python, "-m", "benchmarks.gpu_profile"],
     }
 
 
@@ -181,25 +198,37 @@ def run_part(name: str, command: list[str], out: Path) -> tuple[bool, str]:
     environment.setdefault("OMP_NUM_THREADS", "2")
     path, start = out / f"{name}.txt", time.time()
     with path.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
         try:
-            code = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, timeout=LIMITS[name]
-            ).returncode
+            code = process.wait(LIMITS[name])
             result = "passed" if code == 0 else f"FAILED with exit code {code}"
         except subprocess.TimeoutExpired:
             result = f"STOPPED after {LIMITS[name]} s"
+            interrupt(process)
+        finally:
+            process.kill()
+            process.wait()
     return result == "passed", f"{name:<8} {result}, {time.time() - start:.0f} s: {path}"
+
+
+def interrupt(process: subprocess.Popen) -> None:
+    """Send Ctrl-C and wait: pytest then prints the failures so far, and the benchmark ends its workers."""
+    if os.name == "posix":
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu-check"), help="folder for the results (gpu-check)")
-    parser.add_argument("--parts", default=",".join(LIMITS), help="the parts to run (layers,tests,bench)")
+    parser.add_argument("--parts", default=",".join(LIMITS), help="the parts to run (layers,tests,bench,profile)")
     parser.add_argument("--stand-in", action="store_true", help="test this script without a GPU: layers and tests")
     parser.add_argument("--layers", action="store_true", help="run the part layers in this process")
     options = parser.parse_args(arguments)
     if options.layers:
         return check_layers(options.stand_in)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C, and so would its parts
     parts = options.parts.split(",")
     if not set(parts) <= set(LIMITS):
         parser.error(f"the parts are {', '.join(LIMITS)}, got {options.parts}")
@@ -210,8 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
         lines += subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout.splitlines()
     passed = []
     for name in parts:
-        if name == "bench" and options.stand_in:
-            continue  # the benchmark is for hardware
+        if name in ("bench", "profile") and options.stand_in:
+            continue  # these are for hardware
         ok, text = run_part(name, every[name], out)
         passed.append(ok)
         tail = (out / f"{name}.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-20:]

@@ -104,6 +104,7 @@ def test_the_table_holds_times_ratios_and_shares_and_says_why_a_place_is_empty()
     two.info = {"version": "2.0, cuDNN 9"}
     failed = Result("torch", why="this PyTorch sees no GPU")
     text = report.gpu_markdown([(job, [one, two]), (job, [one, failed])], {k.key: k.title for k in runner.GPU})
+    assert not text.startswith("#")  # docs/gpu.md includes it below a heading of its own
     assert "cuda:0  Some GPU; nnscratch 1.0, PyTorch 2.0, cuDNN 9; " in text
     first, second = (line.split("|") for line in text.splitlines() if line.startswith("| (m)"))
     assert [part.strip() for part in first[2:-1]] == ["20.0", "50%", "25.0", "40%", "0.80"]
