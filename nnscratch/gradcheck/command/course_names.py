@@ -134,7 +134,7 @@ COLUMNS = [
     )
 ]
 
-TWO_ALIKE = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # the arguments of an operation such as a * b
+OPERAND = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # an argument of an operation such as a * b
 
 # Values for dictionaries, by the name of the argument. The values of a list are tried in this order.
 SETTINGS: dict[str, list[Any]] = {

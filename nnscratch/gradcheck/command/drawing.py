@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .course_names import COLUMNS, FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonical, number_for, size_for
+from .course_names import COLUMNS, FAMILIES, OPERAND, SETTINGS, SIZES, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try if a class sets its sizes itself
@@ -77,8 +77,8 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     forward = [a for a in described["forward"] if a["kind"] in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD")]
     forward = wanted(forward, given)
     init = wanted([a for a in described["init"] if "VAR" not in a["kind"]], given)
-    optional = [a for a in described["init"][len(init) :] if a["optional"]]
-    small = {a["name"]: size for a in optional if (size := size_for(a["name"], a["default"])) is not None}
+    rest = described["init"][len(init) :]
+    small = {a["name"]: size for a in rest if (size := size_for(a["name"], a["default"])) is not None}
     found: list[dict[str, Any]] = []
     later: list[dict[str, Any]] = []  # with inputs between 0 and 1, for functions such as a logarithm
     unknown: list[str] = []
@@ -86,7 +86,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
         rng = np.random.default_rng(seed)
         try:
             for settings, sizes, positive in ((0, small, False), (1, small, False), (0, {}, False), (0, small, True)):
-                drawn = Drawing(label, name, shapes, given, settings, positive, rng)
+                drawn = Drawing(label, shapes, given, settings, positive, rng)
                 made = drawn.constructor(init)
                 made["init_named"] = {**sizes, **made["init_named"]} if given.init is None else made["init_named"]
                 candidate = {"reading": name, **made, "inputs": drawn.inputs(forward)}
@@ -134,7 +134,7 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
             yield f"the docstring, {name}", {**by_family(names, known), **shapes}
     for name, known in fitting:
         yield name, by_family(names, known)
-    if len(forward) > 1 and all(TWO_ALIKE.fullmatch(a["name"].lower()) for a in forward):
+    if all(OPERAND.fullmatch(a["name"].lower()) for a in forward):
         yield "arrays of one shape", {a["name"]: "ND" for a in forward}
     if described["kind"] != "function" and forward:
         name, n = forward[0]["name"], SIZES["N"]
@@ -203,8 +203,8 @@ class Drawing:
 
     Parameters
     ----------
-    label, reading : str
-        The name of the code, and the name of the reading: see `readings`.
+    label : str
+        The name of the code.
     shapes : dict
         The description of each argument's values: see `draw`.
     given : Given
@@ -215,17 +215,8 @@ class Drawing:
     rng : numpy.random.Generator
     """
 
-    def __init__(
-        self,
-        label: str,
-        reading: str,
-        shapes: dict,
-        given: Given,
-        settings: int,
-        positive: bool,
-        rng: np.random.Generator,
-    ):
-        self.label, self.reading, self.shapes, self.given = label, reading, shapes, given
+    def __init__(self, label: str, shapes: dict, given: Given, settings: int, positive: bool, rng: np.random.Generator):
+        self.label, self.shapes, self.given = label, shapes, given
         self.settings, self.positive, self.rng = settings, positive, rng
 
     def constructor(self, init: list[dict]) -> dict[str, Any]:
@@ -333,9 +324,10 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     >>> {k: v.shape for k, v in draw_parameters(["W1", "b1", "W2", "b2"], np.random.default_rng(0)).items()}
     {'W1': (5, 4), 'b1': (5, 1), 'W2': (1, 5), 'b2': (1, 1)}
     """
-    numbers = [int(key[1:]) for key in keys if re.fullmatch(r"[Wb]\d+", key)]
+    numbers = [int(key[1:]) for key in keys if re.fullmatch(r"[Wb]\d{1,2}", key)]
     if numbers or set(keys) & {"W", "b"}:
-        sizes = [SIZES["D"], *[SIZES["H"], SIZES["M"] + 1][: max(numbers, default=3) - 1], 1]
+        hidden = [SIZES["H"] + layer % 2 for layer in range(max(numbers, default=3) - 1)]
+        sizes = [SIZES["D"], *hidden, 1]
         found = {}
         for layer, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
             found |= {f"W{layer}": rng.normal(size=(after, before)), f"b{layer}": rng.normal(size=(after, 1))}

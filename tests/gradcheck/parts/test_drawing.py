@@ -69,6 +69,8 @@ def shapes(candidate):
         ("relu_forward", ["x"], [(3, 4)]),
         ("attention_forward", ["q", "k", "v"], [(3, 6, 4)] * 3),
         ("multiply", ["a", "b"], [(3, 4), (3, 4)]),
+        ("exp_forward", ["u"], [(3, 4)]),
+        ("relu_forward", ["y"], [(3, 4)]),
         ("max_pool_forward", ["x", "pool_param"], [(3, 2, 5, 7), ()]),
     ],
 )  # fmt: skip
@@ -104,6 +106,19 @@ def test_a_class_that_sets_its_sizes_itself_gets_several_widths():
     widths = {np.shape(c["inputs"][0]) for c in found}
     assert {(3, 784), (3, 64), (3, 1), (3, 24, 4, 6), (3, 1, 14)} <= widths and len(found) <= MAX_CANDIDATES
     assert not any(shape[-1] == 784 for c in candidates("net", described("x"), Given(), 0) for shape in shapes(c))
+
+
+def test_settings_and_sizes_are_tried_one_by_one_and_positive_inputs_last():
+    init = [argument("hidden_dim", True, 100)]
+    found = candidates("PoolNet", described("x", "pool_param", init=init, kind="class"), Given(), 0)
+    tried = []
+    for candidate in found:
+        x, settings = candidate["inputs"]
+        one = (settings["pool_height"], candidate["init_named"], bool((x > 0).all()))
+        tried += [one] if candidate["reading"] == "pool" else []
+    small = {"hidden_dim": 5}
+    # the first settings; the next settings; the sizes of the class; inputs between 0 and 1
+    assert tried == [(3, small, False), (2, small, False), (3, {}, False), (3, small, True)]
 
 
 def test_equal_candidates_are_listed_once():
@@ -171,7 +186,7 @@ def test_an_argument_without_a_value_is_an_error_that_names_it():
 
 def test_numbers_and_flags_have_the_type_of_their_annotation():
     def value(**options):
-        drawing = Drawing("f", "", {}, Given(), 0, False, rng())
+        drawing = Drawing("f", {}, Given(), 0, False, rng())
         return drawing.value(argument(**options), "--shape")
 
     assert value(name="foo", annotation="int") == 4 and value(name="foo", annotation="float") == 0.5
@@ -240,6 +255,8 @@ def test_dictionaries_of_parameters():
     assert drawn("W1", "b1") == {"W1": (1, 4), "b1": (1, 1)}
     assert drawn("W1", "b1", "W2") == {"W1": (5, 4), "b1": (5, 1), "W2": (1, 5), "b2": (1, 1)}
     assert drawn("W", "b") == {"W1": (5, 4), "b1": (5, 1), "W2": (6, 5), "b2": (6, 1), "W3": (1, 6), "b3": (1, 1)}
+    many = drawn("W1", "b1", "W5", "b5")  # each layer has as many columns as the layer before has rows
+    assert [many[f"W{k}"] for k in range(1, 6)] == [(5, 4), (6, 5), (5, 6), (6, 5), (1, 6)] and many["b5"] == (1, 1)
     assert drawn("Waa", "Wax", "Wya", "ba", "by") == {"Waa": (5, 5), "Wax": (5, 4), "Wya": (5, 5), "ba": (5, 1),
                                                       "by": (5, 1)}  # fmt: skip
     assert drawn("Wf", "bf") == {"Wf": (5, 9), "bf": (5, 1)}
@@ -327,6 +344,7 @@ def test_sizes_of_symbols():
 
     assert sizes("ND", "DM", "M") == [(3, 4), (4, 5), (5,)]
     assert sizes(["N", "C", "H", "W"], ["F", "C", "HH", "WW"]) == [(3, 2, 5, 7), (3, 2, 3, 3)]
+    assert sizes(["H", "W"], ["C", "HH", "WW"]) == [(5, 7), (2, 3, 3)]  # C counts channels beside an image
     assert sizes(["N", "C"]) == [(3, 6)] and sizes(["4H", "2*D", "D * M", "7"]) == [(20, 8, 20, 7)]
     assert sizes(["N", "d_1", "...", "d_k"], ["D", "M"]) == [(3, 2, 2), (4, 5)]
     assert sizes(["N", "..."]) == [(3, 2, 2)]
@@ -336,7 +354,7 @@ def test_sizes_of_symbols():
 
 def test_axes_in_an_annotation():
     assert annotated_axes("Float[np.ndarray, 'N D']") == ["N", "D"] == annotated_axes('Float[Array, "N, D"]')
-    for text in ("np.ndarray", "", "Float[", "Float[Array, '...']", "Literal['']"):
+    for text in ("np.ndarray", "", "Float[", "Float[Array, '...']", "Float[Array, 'N ...']", "Literal['']"):
         assert annotated_axes(text) == []
     assert is_array_annotation("np.ndarray") and is_array_annotation("Int[...]") and is_array_annotation("Tensor")
     assert not is_array_annotation("int") and not is_array_annotation("list[str]")
@@ -357,6 +375,8 @@ def test_the_values_that_a_docstring_describes():
 def test_integers_are_below_the_classes_or_the_rows_of_a_table():
     y = Described(["N"], integer=True)
     assert integer_limit("y", {"x": Described(["N", "C"]), "y": y}, {"x": (3, 6)}) == 6
+    y_t = Described(["N", "T"], integer=True)  # (N, T, V) scores of the words in a text: V is the last axis
+    assert integer_limit("y", {"x": Described(["N", "T", "V"]), "y": y_t}, {"x": (3, 6, 7)}) == 7
     assert integer_limit("y", {"table": Described(["V", "D"]), "y": y}, {"table": (7, 4)}) == 7
     for other in (Described(["C"]), Described(["N", "C"], integer=True), Described(["N", "C"], boolean=True),
                   Described(["N", "N"])):  # fmt: skip
@@ -373,11 +393,11 @@ def test_variable_arguments_and_options_of_a_constructor_get_no_values():
     assert found["init"] == [4] and found["init_named"] == {"seed": 0}
 
 
-def test_arrays_of_one_shape_are_two_or_more_with_the_names_of_operands():
+def test_arrays_of_one_shape_have_the_names_of_operands():
     def read(*names):
         return any(c["reading"] == "arrays of one shape" for c in candidates("f", described(*names), Given(), 0))
 
-    assert read("a", "b") and not read("a") and not read("a", "w")
+    assert read("a", "b") and read("u") and not read("a", "w")
 
 
 def test_the_labels_of_a_class_that_sets_its_sizes_itself():
@@ -401,7 +421,9 @@ def test_all_values_of_a_range_are_drawn():
     drawn = np.concatenate([draw("int V:NT", np.random.default_rng(k)).ravel() for k in range(9)])
     assert set(drawn.tolist()) == set(range(7))
     hot = np.concatenate([draw("onehot NK", np.random.default_rng(k)) for k in range(30)])
-    assert (hot.sum(0) > 0).all() and draw("onehot NTV", rng()).shape == (3, 6, 7)
+    words = np.stack([draw("onehot NTV", np.random.default_rng(k)) for k in range(9)])
+    assert words.shape == (9, 3, 6, 7) and (words.sum(3) == 1).all()
+    assert (hot.sum(0) > 0).all() and (words.sum((0, 1, 2)) > 0).all()
     assert draw_written("ids:2,:5", rng()).shape == (2,)
     several = candidates("max_pool_forward", described("x", "hparameters"), Given(), 0)
     assert all(c["inputs"][1] == {"stride": 2, "pad": 1, "f": 3} for c in several)

@@ -318,7 +318,23 @@ def test_a_message_in_another_format_is_refused(header, message):
         wire.unpack(header, b"12345678")
 
 
+def test_arrays_without_axes_stay_arrays_and_numbers_of_numpy_stay_numbers():
+    array, number = wire.unpack(*wire.pack((np.array(0.5), np.float64(0.5))))
+    assert isinstance(array, np.ndarray) and isinstance(number, np.float64)
+
+
+def test_an_array_has_at_most_32_axes():
+    array = np.ones((1,) * 32)
+    assert wire.unpack(*wire.pack(array)).shape == array.shape
+    with pytest.raises(wire.BadMessage, match="an array of dtype <f8"):
+        wire.unpack(b'{"array": ["<f8", [%s], 0]}' % b",".join([b"1"] * 33), b"12345678")
+
+
 def test_a_frame_that_is_too_large_is_refused():
+    wire.check_lengths(wire.MAX_HEADER, 100, longest=100)
+    for header, body in ((wire.MAX_HEADER + 1, 100), (wire.MAX_HEADER, 101)):
+        with pytest.raises(wire.BadMessage, match="is too large"):
+            wire.check_lengths(header, body, longest=100)
     with pytest.raises(wire.BadMessage, match="4,194,306 bytes is too large"):
         wire.frame("a" * wire.MAX_HEADER)
 

@@ -66,6 +66,19 @@ class Callable:
         return dy
 
 
+class LayerWithLoss:
+    """A layer that also computes a loss."""
+
+    def forward(self, x):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+    def loss(self, x, y):
+        return 0.0
+
+
 class OneArgument:
     def backprop(self, dy):
         return dy
@@ -92,6 +105,14 @@ def odd_layers(params, x, n):
     return even_layers(params, x @ params["W1"], n - 1) if n else x
 
 
+def recursive(params, x, n):
+    return recursive(params, x @ params["W2"], n - 1) if n else x
+
+
+def through_recursion(params, x):
+    return recursive(params, x @ params["W3"], 2)
+
+
 def test_only_a_class_with_a_static_forward_or_a_context_needs_no_instance():
     assert needs_no_instance(StaticMul) and needs_no_instance(ContextMul)
     assert not needs_no_instance(Linear)
@@ -107,6 +128,9 @@ def test_forward_is_the_loss_of_a_network_without_backward_and_else_the_first_kn
     nielsen = Nielsen()
     assert forward_of(nielsen) == nielsen.feedforward
     assert forward_of(NoForward()) is None
+    layer = LayerWithLoss()
+    assert forward_of(layer) == layer.forward  # it has a backward, so its output is the output of forward
+    assert forward_of(StaticMul) is StaticMul.forward  # without backward and without loss
 
 
 def test_call_is_a_forward_only_if_the_class_defines_it():
@@ -159,6 +183,7 @@ def test_keys_come_from_a_function_and_from_the_functions_of_its_module_that_it_
 
 def test_keys_of_functions_that_call_each_other():
     assert keys_used(even_layers) == {"params": ["W0", "W1"]}
+    assert keys_used(through_recursion) == {"params": ["W3", "W2"]}
 
 
 def test_code_without_a_source_uses_no_keys():
