@@ -62,12 +62,27 @@ from ..parameter import Parameter
 from ..per_example import Each, Outer
 from .dropout import dropout_mask
 from .fast_products import column_sums, row_dots
+from .kernels.attention import BACKWARD_OF_SCORES, HIDE_LATER
 from .key_value_cache import KeyValueCache
 from .linear import Linear
 from .segments import check_lengths, is_left, is_padding, with_finite_padding
 from .softmax import softmax
 
 Cache = tuple[Array, Array]
+
+
+@backend.fused(*HIDE_LATER)
+def hide_later(query: Array, key: Array, Z: Array) -> None:
+    """Set the scores of later keys to -inf. The positions are `query`, shape (T, 1), and `key`, shape (S,)."""
+    Z += np.where(key > query, -math.inf, 0).astype(Z.dtype)
+
+
+@backend.fused(*BACKWARD_OF_SCORES)
+def backward_of_scores(A: Array, dots: Array, scale: float, dA: Array) -> None:
+    """Overwrite dA with dZ times `scale`: dZ = A * (dA - dots), and dots = do . o, shape (N, heads, T, 1)."""
+    dA -= dots
+    dA *= A
+    dA *= scale
 
 
 class MultiheadAttention(Module):
@@ -216,18 +231,19 @@ class MultiheadAttention(Module):
             dkv = xp.empty((*memory.shape[:2], 2 * D), dtype=x.dtype)  # (N, S, 2D)
             (dq,), (dk, dv) = self._heads(dq_joined), self._heads(dkv)
 
+        # CuPy copies an argument of a product if it is transposed. So dv = A^T do and dk = dZ^T q are computed as
+        # dv^T = do^T A and dk^T = q^T dZ: do and q are smaller than A and dZ.
+        xp.matmul(do.swapaxes(2, 3), A if M is None else A * M, out=dv.swapaxes(2, 3))  # (N, heads, d, S)
         dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
         if M is not None:
             dA *= M
-        xp.matmul((A if M is None else A * M).swapaxes(2, 3), do, out=dv)  # (N, heads, S, d)
-        dA -= row_dots(do, o)  # do . o
-        scaled_dZ = xp.multiply(dA, A, out=dA)  # dZ / sqrt(d), in the memory of dA
-        scaled_dZ *= scale
+        backward_of_scores(A, row_dots(do, o), scale, dA)
+        scaled_dZ = dA  # dZ / sqrt(d)
         xp.matmul(scaled_dZ, k, out=dq)  # (N, heads, T, d)
-        xp.matmul(scaled_dZ.swapaxes(2, 3), q, out=dk)  # (N, heads, S, d)
+        xp.matmul(q.swapaxes(2, 3), scaled_dZ, out=dk.swapaxes(2, 3))  # (N, heads, d, S)
 
         if memory is None:
-            return self._project_backward(dqkv, x, slice(0, 3 * D))
+            return self._project_backward(dqkv, x, slice(None))
         dx = self._project_backward(dq_joined, x, slice(0, D))
         dmemory = self._project_backward(dkv, memory, slice(D, 3 * D))
         return dx, dmemory
@@ -295,8 +311,7 @@ class MultiheadAttention(Module):
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
         if self.causal and T > 1:  # the queries belong to the last T of S tokens: query t has position t + S - T
-            later = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
-            Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
+            hide_later(xp.arange(S - T, S)[:, None], xp.arange(S), Z)
         lengths = check_lengths(self, lengths, N, S)
         if lengths is not None:
             left = is_left(padding_side)

@@ -86,6 +86,8 @@ def nvidia_headers():
 def test_the_kernels_are_found():
     assert {name.removeprefix("nnscratch.") for name in kernels() if " of " not in name} == {
         "add_sorted_rows",
+        "layers.attention.backward_of_scores",
+        "layers.attention.hide_later",
         "layers.gelu.exact_backward",
         "layers.gelu.exact_forward",
         "layers.gelu.tanh_backward",

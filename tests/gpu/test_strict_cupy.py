@@ -155,6 +155,8 @@ def test_waiting_for_the_gpu_is_counted(look, x):
         (lambda cp, a: cp.ascontiguousarray(a), 0),
         (lambda cp, a: a.astype(a.dtype, copy=False), 0),
         (lambda cp, a: a.astype(a.dtype), 1),
+        (lambda cp, a: a.__setitem__(slice(2), a[:2]), 0),  # the end of a[:2] += 1
+        (lambda cp, a: a.__setitem__(slice(2), a[2:]), 1),
     ],
 )
 def test_copies_that_the_memory_order_costs_are_counted(product, launches, cp):

@@ -265,8 +265,15 @@ class ndarray:
             np.add.at(times, own, 1)
             if times.size and times.max() > 1:
                 raise ValueError("x[indices] = value writes twice to one place: which value stays is undefined")
-        COUNTS.launches += 1
+        COUNTS.launches += not self._is_view(own, value)  # x[rows] += y has written to x[rows] already
         self._a[own] = inside("x[...] = value", value)
+
+    def _is_view(self, index: Any, value: Any) -> bool:
+        """Return True if `value` is the view ``self[index]``. CuPy does not copy a view to itself."""
+        if not isinstance(value, ndarray):
+            return False
+        own, other = (a.__array_interface__ for a in (self._a[index], value._a))
+        return all(own[name] == other[name] for name in ("data", "shape", "strides"))
 
     # --- attributes
 

@@ -1,0 +1,6 @@
+"""The steps of attention that change each score, for attention.py."""
+
+# log((T)0) is -infinity. The scores of other keys are neither read nor written.
+HIDE_LATER = ("int64 query, int64 key", "T Z", "if (key > query) Z = log((T)0);")
+
+BACKWARD_OF_SCORES = ("T A, T dots, T scale", "T dA", "dA = A * (dA - dots) * scale;")

@@ -1,0 +1,56 @@
+"""Attention on the stand-in: CuPy copies no matrix of scores, and the numbers of launches."""
+
+import numpy as np
+import pytest
+import strict_cupy
+
+import nnscratch as nn
+from nnscratch.layers.softmax import softmax
+
+N, HEADS, T, D = 2, 2, 7, 8  # T is larger than the number of features of a head
+
+
+def attention(causal=True):
+    return nn.MultiheadAttention(D, HEADS, causal=causal, rng=1).to("cuda")
+
+
+def test_products_copy_no_matrix_of_scores(monkeypatch):
+    copied, count = [], strict_cupy.launches_of_product
+
+    def noting(a, b, out):
+        copied.extend(x.shape for x in (a, b) if x.ndim > 2 and not x.flags.c_contiguous)
+        return count(a, b, out)
+
+    monkeypatch.setattr(strict_cupy, "launches_of_product", noting)
+    with strict_cupy.installed() as cp:
+        layer, x = attention(), cp.ones((N, T, D), dtype=np.float32)
+        layer.backward(layer(x))
+    assert len(copied) == 7 and {shape[:2] for shape in copied} == {(N, HEADS)}
+    assert {frozenset(shape[2:]) for shape in copied} == {frozenset((T, D // HEADS))}
+
+
+@pytest.mark.parametrize(("causal", "forward", "backward"), [(True, 13, 25), (False, 10, 25)])
+def test_launches_of_self_attention(causal, forward, backward):
+    with strict_cupy.installed() as cp:
+        layer, x = attention(causal), cp.ones((N, T, D), dtype=np.float32)
+        layer.zero_grad()
+        with strict_cupy.counted() as in_softmax:
+            softmax(x)
+        with strict_cupy.counted() as counts:
+            y = layer(x)
+        assert (counts.launches - in_softmax.launches, counts.copies, counts.waits) == (forward, 0, 0)
+        with strict_cupy.counted() as counts:
+            layer.backward(y)
+        assert (counts.launches, counts.copies, counts.waits) == (backward, 0, 0)
+
+
+def test_launches_of_a_linear_layer():
+    with strict_cupy.installed() as cp:
+        layer, x = nn.Linear(5, 3, rng=1).to("cuda"), cp.ones((4, 5), dtype=np.float32)
+        layer.zero_grad()
+        with strict_cupy.counted() as counts:
+            y = layer(x)
+        assert counts.launches == 2  # a product and a sum
+        with strict_cupy.counted() as counts:
+            layer.backward(y)
+        assert counts.launches == 5  # two products; the bias: zeros, the sum over the rows, an addition
