@@ -54,10 +54,11 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # one name is the output's: the name that is not a target's, or else the first
+            if len(more) > extra:  # one name is the output's: the name that is not a target's, or y, or else the first
                 targets = [n for n in more if is_target_name(n)]
-                more = targets if len(targets) == extra else more[1:]
-            more += [f"target[{i}]" for i in range(extra - len(more))]
+                ways = targets, [n for n in targets if n not in self.output_names], without_y(targets)
+                more = next((way for way in ways if len(way) == extra), more[1:])
+            more += [f"target[{i}]" for i in range(extra)]
             self.input_names = [*names, *more[:extra]]
 
     def cached(self) -> Any:
@@ -105,16 +106,24 @@ class ThreeFunctionsAdapter(PairAdapter):
         """Choose a value for each argument of backward by its name, call backward, and return its result."""
         by_name = self._inputs_by_name()
         optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
-        names = ["y", *by_name] if self.backward_names is None else self.backward_names
+        names = ["the output", *by_name] if self.backward_names is None else self.backward_names
         if len(self.inputs) > self.forward_count:  # backward(labels), with a loss(y, target)
             target = self.input_names[self.forward_count]
-            by_name |= {n: by_name[target] for n in names if n in TARGETS and n not in by_name}
+            known = {*by_name, *self.output_names, *(required_names(self.cost) or [])}  # a loss(y, t) has the output y
+            other = [n for n in names if n in TARGETS and n not in known]
+            if other and target not in names:
+                by_name[without_y(other)[-1]] = by_name.pop(target)
         ys, cache = self.cache
         arguments = bind_arguments(names, by_name, ys, dict(zip(self.output_names, ys, strict=False)), cache)
         if arguments is None:
             reason = "it takes more arguments than the checker has values"
             raise pair_refusal(self.forward, self.backward, self.input_names, reason)
         return self.backward(*arguments, **optional)
+
+
+def without_y(targets: list[str]) -> list[str]:
+    """Return the names without y and Y, if there are other names: in ``loss(t, y)``, y is the output."""
+    return [n for n in targets if n not in ("y", "Y")] or targets
 
 
 def names_with_options(forward: Callable, cost: Callable, count: int) -> list[str] | None:
@@ -130,7 +139,7 @@ def names_with_options(forward: Callable, cost: Callable, count: int) -> list[st
     names, of_cost = required_names(forward), required_names(cost)
     if names is None or of_cost is None:
         return names
-    options = [n for n in optional_names(forward) if n not in names]
+    options = optional_names(forward)
     taken = [n for n in [*of_cost, *optional_names(cost)] if n not in names and n not in options]
     only_target = len(taken) == 1 and is_target_name(taken[0])  # such as loss(Y) of an object, or cost(x, y) for x
     more = count - len(names) - (len(taken) if only_target else max(len(taken) - 1, 0))  # one takes the output
