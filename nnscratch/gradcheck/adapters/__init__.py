@@ -43,7 +43,7 @@ from .losses import CostPrimeAdapter, loss_adapter
 from .modules import ModuleAdapter
 from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
-from .object_forms import object_adapter, three_methods
+from .object_forms import BACKWARDS, object_adapter, three_methods
 from .slopes import SlopeAdapter, flagged_slope, is_slope
 from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
@@ -130,6 +130,8 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
                 return ModuleAdapter(owner, inputs)
             if required_names(subject[0]) == required_names(subject[1]) and len(inputs) > 1:  # cost, cost_prime
                 return CostPrimeAdapter(owner, *subject, inputs)
+            if function_name(subject[1]) not in BACKWARDS and is_slope(*subject, inputs):  # net.sigmoid_prime(z)
+                return SlopeAdapter(*subject, inputs)
             return object_adapter(owner, inputs, *subject)
         if all(takes_context(part) for part in subject):
             return FunctionAdapter(function_name(subject[0]), *subject, inputs)

@@ -30,6 +30,7 @@ from nnscratch.gradcheck.adapters.output_attribute import (
 )
 from nnscratch.gradcheck.adapters.slopes import SlopeAdapter
 from nnscratch.gradcheck.adapters.three_functions import ThreeFunctionsAdapter
+from nnscratch.gradcheck.adapters.values import ValueAdapter
 
 X, W = np.array([[1.0, -2.0, 3.0]]), np.array([[2.0], [3.0], [4.0]])
 
@@ -150,6 +151,78 @@ LINEAR, MODEL, LAYER = nn.Linear(3, 1, rng=0), Model(), Layer()
 ])  # fmt: skip
 def test_each_form_has_its_adapter(subject, inputs, kind):
     assert type(make_adapter(subject, inputs)) is kind
+
+
+class Cell:
+    """A step of a recurrent network, and an activation with its slope."""
+
+    def forward(self, x, h):
+        return x + h
+
+    def backward(self, dy, dh):
+        return dy, dh
+
+    def f(self, x):
+        return x**3
+
+    def prime(self, x):
+        return 3 * x**2
+
+    def backprop(self, delta):
+        return 3 * delta
+
+    def value_and_gradient(self, x):
+        return (x**2).sum(), 2 * x
+
+
+CELL = Cell()
+
+
+def loss(x):
+    return square_loss(x)
+
+
+@pytest.mark.parametrize("subject, inputs, kind", [
+    ((CELL.forward, CELL.backward), (X, X), ObjectAdapter),
+    ((CELL.f, CELL.prime), (X,), SlopeAdapter), ((CELL.f, CELL.backprop), (X,), ObjectAdapter),
+    ((sigmoid, CELL.prime), (X,), SlopeAdapter),  # functions with different owners
+    ((affine, LAYER.backward), (X, W), PairAdapter),
+    ((LAYER.forward, Layer().backward), (X,), PairAdapter),
+    ((lambda x: (2 * x, 2), lambda ctx, dy: ctx * dy), (X,), PairAdapter),  # only backward has a ctx: it is the cache
+    ((LAYER.forward, mean_cost, three_backward), (X, W), ThreeFunctionsAdapter),
+    ((CELL.f, CELL.f, three_backward), (X, W), ThreeFunctionsAdapter),
+    (CELL.value_and_gradient, (X,), ValueAndGradientAdapter), (loss, (X,), ValueAndGradientAdapter),
+])  # fmt: skip
+def test_methods_and_functions_mixed(subject, inputs, kind):
+    assert type(make_adapter(subject, inputs)) is kind
+
+
+def test_a_context_that_forward_returns():
+    adapter = make_adapter((lambda x: (x**2, x), lambda ctx, dy: 2 * ctx * dy), (X,))
+    adapter.run()
+    assert lists(adapter.gradients((3 + 0 * X,))) == {"x": (6 * X).tolist()}
+
+
+def test_a_value_beside_a_plain_number():
+    class Number:
+        def __init__(self, data):
+            self.data, self.grad = data, 0.0
+
+        def __mul__(self, k):
+            return Number(self.data * k)
+
+        def backward(self):
+            pass
+
+    assert type(make_adapter(lambda a, k: a * k, (Number(2.0), 3))) is ValueAdapter
+
+
+def test_the_targets_may_be_a_tuple():
+    target = np.ones((1, 1))
+    for targets in (target, (target,)):
+        (kept,) = make_adapter(LINEAR, (X,), nn.MSELoss(), targets).targets
+        assert isinstance(kept, np.ndarray) and kept.tolist() == [[1.0]]
+    assert make_adapter((Mul.forward, Mul.backward), (X, X)).title == "forward"
 
 
 def test_three_methods_of_one_object_are_checked_together():
