@@ -60,7 +60,7 @@ def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
         return adapter
     try:
         found = Search(adapter, before).found()
-    except Exception as error:  # the checked code may raise any error, and the check will then raise it again
+    except Exception as error:  # any error of the checked code, which the check itself will raise again
         adapter.add_note(f"the search for parameters failed ({type(error).__name__}: {error})")
         return adapter
     finally:

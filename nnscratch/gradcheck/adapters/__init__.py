@@ -1,4 +1,4 @@
-"""Adapters: one for each form of code that can be checked.
+"""Adapters: one for each form of code that the checker accepts.
 
     form                                   example                                               file
     a Module, with or without a loss       nn.LSTM(3, 4)                                         modules.py
@@ -19,9 +19,9 @@
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   losses.py
 
-The gradients that backward returns are assigned to the inputs by matching.py and order.py.
-An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients from backward. To support
-another form of code, write an adapter in a file of this folder, and extend :func:`make_adapter` to recognise the form.
+An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients from backward. matching.py and
+order.py decide which gradient from backward belongs to which input. To support another form of code, write an adapter
+in a file of this folder, and extend :func:`find_adapter` to recognise the form.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
         owner = attribute_of(subject[0], "__self__")
         same = owner is not None and owner is attribute_of(subject[1], "__self__")
-        # For two methods of one object, check the whole object. (math.sin has a __self__ too: the Python module math.)
+        # For two methods of one object, check the whole object. math.sin is no method, but it has a __self__ too: math.
         if same and not isinstance(owner, ModuleType):
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)

@@ -17,8 +17,8 @@ COSTS = ("fn", "cost", "loss", "compute", "forward")
 class BackpropAdapter(Adapter):
     """A network with ``feedforward(x)`` and ``backprop(x, y)``, which returns the gradients as lists.
 
-    The cost is ``self.cost.fn(a, y)`` if the network has an attribute ``cost``, else Nielsen's quadratic cost, 1/2 sum
-    (a - y)^2. Each returned list contains the gradients of one list of arrays with the same shapes, such as
+    The cost is ``self.cost.fn(a, y)`` if the network has an attribute ``cost``. Otherwise it is Nielsen's quadratic
+    cost, 1/2 sum (a - y)^2. Each list that ``backprop`` returns contains the gradients of one list of arrays, such as
     ``self.biases``.
 
     Examples

@@ -1,4 +1,4 @@
-"""Adapter: the one interface through which the checker uses code of any form."""
+"""Adapter: the interface through which the checker runs code of any form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
 
-NO_CACHE = object()  # forward returned no cache; this is not None, because forward may return None as its cache
+NO_CACHE = object()  # forward returned no cache. None would not show this, because a cache may be None
 
 
 class Adapter:
@@ -23,7 +23,8 @@ class Adapter:
     Parameters
     ----------
     source : object
-        The objects that hold the code's state. Everything reachable from them is restored after the check.
+        The objects that contain the code's state. After the check, the checker restores them, and all objects inside
+        them.
     title : str
         The name shown in the report.
     inputs : tuple
@@ -56,8 +57,8 @@ class Adapter:
     numbers : list of str
         The inputs that are Python numbers and have a gradient of their name, such as ``db`` for ``b``.
     returning : callable, optional
-        The function whose ``return`` statement names the gradients. None if the gradients must be in the order of the
-        inputs.
+        The function whose ``return`` statement contains the names of the gradients. None if the gradients must be in
+        the order of the inputs.
     """
 
     accumulates = False
@@ -96,7 +97,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters, which may be complex during a complex step. `parameters` may return floats only."""
+        """Return the parameters during a complex step, when they may be complex. `parameters` returns only floats."""
         return {}
 
     def prepare(self) -> None:
@@ -107,7 +108,7 @@ class Adapter:
         return ()
 
     def clear_saved(self) -> None:
-        """Drop the values that forward saved, because no backward follows."""
+        """Drop the values that forward saved. The checker calls this method if no backward follows."""
 
     def unused_saved(self) -> list[str]:
         """Return the class names of the layers whose saved values the last backward did not use."""
@@ -126,7 +127,7 @@ class Adapter:
         return found
 
     def arrays(self) -> list[tuple[str, Any]]:
-        """Return the name and the array of every parameter and input, integer inputs included."""
+        """Return the name and the array of every parameter and every input, including inputs of integers."""
         inputs = [leaf for pair in zip(self.input_names, self.inputs, strict=True) for leaf in leaves(*pair)]
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
@@ -144,8 +145,8 @@ class Adapter:
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
-        Inputs without a gradient are not in the result. Gradients that belong to no input go into `surplus`. Inputs
-        that have the name of a weight, but no gradient, go into `missing`.
+        The result does not contain inputs without a gradient. This method sets `surplus` to the gradients that belong
+        to no input. It sets `missing` to the inputs that have the name of a weight, but no gradient.
         """
         taken = self.parameters()
         self.container = container_of_one(result, self.inputs)
@@ -201,7 +202,7 @@ def is_transpose(a: Any, b: Any) -> bool:
 
 
 def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
-    """Set the array `gradient` to zero before backward. Otherwise backward may add to the gradient of an earlier call.
+    """Set the array `gradient` to zero before backward, because backward may add to the gradient of an earlier call.
 
     `arrays` contains the parameters and the inputs. If the gradient shares memory with such an array, leave the
     gradient unchanged. For example, after ``self.grads = dict(self.params)`` each gradient is the array of its

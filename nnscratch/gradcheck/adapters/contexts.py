@@ -15,7 +15,7 @@ CONTEXT_NAMES = ("ctx", "context", "ctxt", "cx", "fctx", "saved_ctx")
 
 
 class Context:
-    """The values that forward saves for backward, by ``ctx.save_for_backward(a, b)`` or as attributes.
+    """The values that forward saves for backward, with ``ctx.save_for_backward(a, b)`` or in attributes.
 
     Examples
     --------

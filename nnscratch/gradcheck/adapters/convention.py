@@ -2,8 +2,8 @@
 
     dW = 1/m * np.dot(dZ, A_prev.T)      db = 1/m * np.sum(dZ, axis=1, keepdims=True)      dA_prev = np.dot(W.T, dZ)
 
-This is the convention of deeplearning.ai's courses. The cost is the mean of the losses of the examples, and each column
-of dZ is the gradient of one example's loss, without the factor 1/m. So backward divides by m.
+This is the convention of deeplearning.ai's courses. The cost is the mean of the losses of m examples. Each column of dZ
+is the gradient of the loss of one example, without the factor 1/m. So backward divides the gradients of weights by m.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``: if all examples share an array, multiply the gradient of this array by m.
+    """Change ``adapter.gradients``: multiply the gradients of weights, which all examples share, by m.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
     index, this axis is the axis of the examples.

@@ -26,7 +26,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
     """Return a forward that keeps its arguments, and a backward that takes only gradients.
 
     The new backward calls the old backward with more arguments. An argument with the name of an input gets this input.
-    An argument with the name of the variable that forward returns gets the output. The other arguments get the
+    If forward ends with ``return h_t``, an argument with the name ``h_t`` gets the output. The other arguments get the
     gradients, and then the remaining inputs, in order. The backward of a loss may take predictions and targets, as
     ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output`` or the first input.
 

@@ -1,6 +1,6 @@
 """Raise an error for arrays of other libraries where the checker needs NumPy arrays.
 
-The error shows the conversion to use.
+The message shows how to convert the array.
 """
 
 from __future__ import annotations

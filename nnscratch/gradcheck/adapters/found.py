@@ -1,4 +1,4 @@
-"""FoundParametersAdapter: an adapter with additional parameters, which pairing.py found in the code's objects."""
+"""FoundParametersAdapter: an adapter with additional parameters that pairing.py has found in the code's objects."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class FoundParameter:
     steps : Steps
         The place of the array in the user's objects, such as ``self.fc1.W``: see places.py.
     gradients : list of (Steps, bool)
-        The places of the array's gradient. If backward returns this gradient in addition to those of the inputs, the
-        first step is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared
-        embedding, the list has several places, and the gradients are added. The bool is True if the gradient must be
-        transposed.
+        The places of the array's gradient. The bool is True if the gradient must be transposed. If backward returns
+        this gradient in addition to those of the inputs, the first step is ``("returned", None)``. If the code keeps a
+        gradient for each use of the array, as for a shared embedding, the list has several places, and the adapter adds
+        the gradients.
     number : bool
         True if the code has integers, a Python number or a read-only array at this place. The check replaces them by a
         float64 array that it can change.

@@ -1,7 +1,7 @@
 """JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays.
 
-The adapter converts inputs and results. It computes in float64, even if the user has set JAX to float32. This file uses
-JAX only if the user's code has imported it.
+The adapter converts inputs and results between NumPy and JAX. It computes in float64, even if JAX is set to float32.
+This file uses JAX only if the user's code has imported it.
 """
 
 from __future__ import annotations

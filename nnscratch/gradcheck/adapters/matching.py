@@ -18,7 +18,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # if there are more inputs, not all assignments of gradients to inputs are compared
+FEW = 12  # if there are more inputs, do not compare all assignments of gradients to inputs
 
 
 @dataclass
@@ -89,8 +89,8 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
 def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) -> int:
     """Return the number of float inputs that come before the first input with a gradient.
 
-    An example is ``loss, dW, db, h = f(ids, h0, W, b)``: h0 has no gradient, and the last result is a new state. If the
-    gradients fit without a skipped input, or if several numbers are possible, return 0.
+    For example, this number is 1 for ``loss, dW, db, h = f(ids, h0, W, b)``: h0 has no gradient, and the last result is
+    a new state. If the gradients fit the first inputs, or if several numbers are possible, return 0.
 
     Examples
     --------
@@ -132,9 +132,9 @@ def numbers_with_gradients(
 ) -> list[str]:
     """Return the names of the inputs that are Python numbers and have a gradient of their name.
 
-    An integer must also have the name of a weight, because it may be a size or a number of rounds. `returned` returns
-    the names in backward's ``return`` statement. In deeplearning.ai's ``propagate(w, b, X, Y)``, the bias ``b`` is a
-    Python number, and ``grads`` contains ``db``.
+    An integer must also have the name of a weight, because it may be a size or a number of rounds. An example of such a
+    number is the bias ``b`` in deeplearning.ai's ``propagate(w, b, X, Y)``, because ``grads`` contains ``db``.
+    `returned` is a function that returns the names in backward's ``return`` statement.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def is_number(value: Any) -> bool:
 
 
 def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
-    """Return the gradients, nested like the inputs, if backward returned them in one tuple that is not nested.
+    """If backward returned all gradients in one tuple that is not nested, return them nested like the inputs.
 
     Return None if the inputs are not nested, or if the gradients are nested already.
 
@@ -201,7 +201,7 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
 
 
 def is_label_name(name: str) -> bool:
-    """Return True for the usual names of targets and masks, and not for those of predictions."""
+    """Return True if `name` is a usual name of targets or masks, and not of predictions."""
     return bool(TARGETS & set(words_of(name))) and not PREDICTED & set(words_of(name))
 
 

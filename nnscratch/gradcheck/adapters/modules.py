@@ -36,7 +36,7 @@ class ModuleAdapter(Adapter):
         return [*self.module.modules(), *(self.loss.modules() if self.loss is not None else ())]
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
-        """Return the parameters of the module, then those of the loss. Frozen parameters are not checked."""
+        """Return the parameters of the module, then those of the loss. Leave out frozen parameters."""
         named = list(self.module.named_parameters())
         if self.loss is not None:
             named += [(f"loss.{name}", p) for name, p in self.loss.named_parameters()]
@@ -70,7 +70,7 @@ class ModuleAdapter(Adapter):
         return list(dict.fromkeys(type(m).__name__ for m in self.all_modules() if m.__dict__.get("_stack")))
 
     def zero_parameter_gradients(self) -> None:
-        """Set every gradient to zero. Unlike ``Module.zero_grad``, keep what forward saved."""
+        """Set every gradient to zero. Unlike ``Module.zero_grad``, keep the values that forward saved."""
         for module in self.all_modules():
             for value in vars(module).values():
                 if isinstance(value, Parameter):

@@ -28,7 +28,7 @@ def function_name(function: Any) -> str:
 
 
 def signature(function: Callable) -> inspect.Signature:
-    """Return ``inspect.signature(function)``, also for NumPy's ufuncs, which have none before NumPy 2.4.
+    """Return ``inspect.signature(function)``. This also works for NumPy's ufuncs, which have none before NumPy 2.4.
 
     Examples
     --------

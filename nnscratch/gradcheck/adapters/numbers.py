@@ -1,7 +1,7 @@
 """Inputs that are Python numbers or lists of numbers.
 
-The checker needs arrays that it can change. So it makes arrays from the numbers. Before each call of the code, it
-converts these arrays back to numbers.
+The checker needs arrays whose elements it can change. So it makes arrays from the numbers. When it calls the code, it
+passes numbers that it makes from the arrays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..nested import attribute_of, float_leaves, has_attribute, is_array, leaves
 
 
 class NumberArray(np.ndarray):
-    """An array that the checker uses in place of a Python number or a list of numbers."""
+    """An array that the checker uses instead of a Python number or a list of numbers."""
 
 
 def holds_numbers(inputs: tuple) -> bool:
@@ -91,7 +91,7 @@ def with_numbers(function: Callable) -> Callable:
 def number_subject(subject: Any) -> Any:
     """Return the code to check, with each function replaced by its version from `with_numbers`.
 
-    Objects are returned unchanged, so their methods get arrays instead of lists and numbers.
+    Return an object unchanged: its methods get arrays instead of lists and numbers.
     """
     if isinstance(subject, (tuple, list)):
         return tuple(number_subject(part) for part in subject)

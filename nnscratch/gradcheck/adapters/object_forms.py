@@ -1,4 +1,4 @@
-"""Objects that are not Modules: find forward and backward, and the way to call them."""
+"""Objects that are not Modules: find their forward and backward, and decide how to call them."""
 
 from __future__ import annotations
 

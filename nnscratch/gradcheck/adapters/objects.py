@@ -38,8 +38,8 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        If an array is listed twice, such as a shared embedding, its two gradients are in a list. The same applies to an
-        array that is listed together with its transpose.
+        The gradients are a list. It has two gradients if ``params`` contains an array twice, such as a shared
+        embedding, or contains an array and its transpose.
         """
         params, grads = attribute_of(self.instance, "params"), attribute_of(self.instance, "grads")
         if isinstance(params, dict) and isinstance(grads, dict):

@@ -20,14 +20,14 @@ from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
 from ..snapshot import equal_arrays
 from .matching import fits, shape_of
 
-MANY = 6  # if there are more gradients, their order is found from their names only, not from their shapes
+MANY = 6  # if there are more gradients, only their names are used to find the order, not their shapes
 
 
 def returned_gradient_names(function: Callable) -> list[str]:
     """Return the names in the last ``return`` statement that returns several values.
 
-    The name of an expression such as ``2 * dx`` is "". A tuple inside a tuple is unpacked. The list is empty if the
-    names are not known, as for a function in C.
+    An expression such as ``2 * dx`` has the name "". For a tuple inside the tuple, the list contains the names inside
+    it. The list is empty if the names are not known, as for a function in C.
 
     Examples
     --------
@@ -136,8 +136,8 @@ def gradients_of_outside(
 
     An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
     ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
-    show which gradient belongs to such an array. Then a value belongs to an input only if its name shows this. After
-    ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
+    show which gradient belongs to such an array. If there is such a gradient, the other gradients belong to inputs only
+    if their names show this. After ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
 
     Examples
     --------
@@ -250,9 +250,9 @@ def in_input_order(
 def some_in_input_order(
     result: Sequence[Any], floats: list[tuple[str, Any]], returned: Callable[[], list[str]]
 ) -> tuple[Any, str]:
-    """Do the same as `in_input_order`, for a backward that returns gradients for some of the inputs only.
+    """Do the same as `in_input_order` for a backward that returns gradients of only some inputs.
 
-    If the shapes fit the order of the inputs, return `result`. If the shapes fit another order only, return a
+    If the shapes fit the order of the inputs, return `result`. If the shapes fit only another order, return a
     dictionary with the gradient of each input by its name, and a note.
 
     Examples

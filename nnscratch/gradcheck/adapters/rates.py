@@ -40,8 +40,8 @@ def rate_name(backward: Callable, outputs: int = 1) -> str | None:
 class LearningRateAdapter(Adapter):
     """An object whose backward takes a learning rate and changes the weights: W becomes W - rate * dW.
 
-    The gradient of a weight is its change, divided by -rate. After each backward, the weights are restored. The weights
-    are the float arrays that backward changes and forward does not change.
+    The gradient of a weight is its change, divided by -rate. After each backward, the adapter restores the weights. The
+    weights are the float arrays that backward changes and forward does not change.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class LearningRateAdapter(Adapter):
                     "the gradient that backward returns depends on the learning rate, so backward updates a weight and "
                     "then uses it: compute the gradient before the update"
                 )
-        except Exception as error:  # the checked code may raise any error, and the check will then raise it again
+        except Exception as error:  # any error of the checked code, which the check itself will raise again
             self.add_note(f"the search for weights failed ({type(error).__name__}: {error})")
         finally:
             before.restore()

@@ -1,4 +1,4 @@
-"""Errors for code that cannot be called. Each error shows functions that can be checked, with the user's names."""
+"""Errors for code that the checker cannot call. Each message shows functions to write, with the user's names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def signature_text(function: Any) -> str:
 
 
 def pair_refusal(forward: Callable, backward: Callable, input_names: Sequence[str], reason: str) -> TypeError:
-    """Return the error for a pair whose backward cannot be called, with the two functions to write.
+    """Return the error for a pair whose backward cannot be called. The message shows two functions to write.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def object_refusal(instance: Any, forward: Callable, backward: Callable, input_n
 
 
 def class_refusal(cls: type, inputs: tuple) -> TypeError:
-    """Return the error for a class that was given in place of an object.
+    """Return the error for a class instead of an object.
 
     Examples
     --------

@@ -21,8 +21,9 @@ SLOPE_METHODS = ("derivative", "deriv", "prime", "gradient", "grad", "df", "back
 class SlopeAdapter(Adapter):
     """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivative of each element.
 
-    If the argument of the derivative has the name of an output (``a``, ``y``, ``out``), and f's argument has another
-    name, the derivative is called with the output. An example is ``sigmoid_derivative(a) = a * (1 - a)``.
+    Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
+    adapter recognises them by their argument: it has the name of an output (``a``, ``y``, ``out``), and f's argument
+    has another name.
 
     Examples
     --------
@@ -55,7 +56,7 @@ class SlopeAdapter(Adapter):
 
 
 def is_jacobian(slope: Any, x: Any) -> bool:
-    """Return True if `slope` is a matrix with the derivatives of all elements of y, and x is a vector."""
+    """Return True if x is a vector, and `slope` is a matrix with the derivatives of all elements of y."""
     return is_array(slope) and x.ndim == 1 and slope.shape == x.shape * 2
 
 
@@ -101,8 +102,8 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
 def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
     """Return True if `slope` is the derivative of an elementwise function, and False if it is a backward.
 
-    A derivative takes x or y. A backward takes dy, and is linear in dy. So `slope` is a derivative if its argument has
-    the name of an input or output, or if it is not linear.
+    A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, so is the result. So `slope`
+    is a derivative if its argument has the name of an input or output, or if it is not linear.
 
     Examples
     --------

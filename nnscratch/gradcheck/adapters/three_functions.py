@@ -22,11 +22,10 @@ TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "tru
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
-    The inputs are those of forward, followed by the other arguments of the cost. Each argument of backward gets a
-    value by its name. For example, ``X`` and ``Y`` get the inputs with these names, and ``caches`` gets the cache. The
-    first argument with another name, such as ``AL``, gets the output.
-    Backward returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
-    separate functions also have this form.
+    The inputs are those of forward, followed by the other arguments of the cost. The name of an argument of backward
+    decides which value it gets. For example, ``X`` and ``Y`` get the inputs with these names, and ``caches`` gets the
+    cache. The first argument with another name, such as ``AL``, gets the output. Backward returns the gradients of the
+    cost, as a dictionary, a tuple or one array. A softmax and a loss in two separate functions also have this form.
 
     Examples
     --------
@@ -127,9 +126,10 @@ def without_y(targets: list[str]) -> list[str]:
 
 
 def names_with_options(forward: Callable, cost: Callable, count: int) -> list[str] | None:
-    """Return the names of the arguments that forward gets, if `count` inputs are given, or None if they are not known.
+    """Return the names of the arguments that forward gets if the user gives `count` inputs.
 
-    Forward gets its optional arguments too, if there are more inputs than the cost takes.
+    If more inputs remain than the cost takes, forward gets its optional arguments too. Return None if the names are not
+    known.
 
     Examples
     --------

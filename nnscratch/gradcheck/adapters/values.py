@@ -178,7 +178,7 @@ def data_of(nest: Any) -> np.ndarray:
 
 
 def gradient_of(nest: Any) -> Any:
-    """Return the gradient of a value, or of a list of values, as one array."""
+    """Return the gradient of a value, or the gradients of a list of values as one array."""
     if isinstance(nest, (list, tuple)):
         return np.array([gradient_of(item) if values_in(item) else 0.0 for item in nest], dtype=np.float64)
     grad = getattr(nest.grad, "data", nest.grad) if is_value(nest.grad) else nest.grad
@@ -188,7 +188,7 @@ def gradient_of(nest: Any) -> Any:
 def parts_of(array: Any) -> list[Any]:
     """Return the elements along the first axis as arrays.
 
-    The elements have the same class as `array`, because the diagnosis needs this class.
+    The elements have the class of `array`, so that the diagnosis can record the operations on them.
     """
     return [array[k : k + 1].reshape(array.shape[1:]) for k in range(len(array))]
 
