@@ -16,7 +16,7 @@ __all__ = ["Course", "Limits", "Task", "read_course"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import settings.py on first use, because it imports all exercises, which most commands do not need."""
+    """Import settings.py on first use: it imports all exercises, and most commands do not need them."""
     if name in __all__:
         return getattr(import_module(f"{__name__}.settings"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """The zip file that an instructor uploads to Gradescope: the course, this package, and two scripts.
 
-Gradescope unpacks the zip file into /autograder/source. It runs setup.sh once, and it runs run_autograder for each
-submission.
-run_autograder reads the files in /autograder/submission, and writes /autograder/results/results.json.
+Gradescope unpacks the zip file into /autograder/source. It runs the script setup.sh once, and the script run_autograder
+for each submission. run_autograder reads the files in /autograder/submission, and writes
+/autograder/results/results.json.
 """
 
 from __future__ import annotations

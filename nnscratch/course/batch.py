@@ -1,8 +1,10 @@
-"""Mark all submissions, in several processes. Every mark is saved immediately, so you can continue an interrupted run.
+"""Mark all submissions in several processes, and write these files:
 
-grades.csv           a line for each student
-grades/STUDENT.txt   the feedback for the student
-grades/STUDENT.json  the marks; a later run uses them again if all files of the student are unchanged
+    grades.csv             a line for each student
+    grades/STUDENT.txt     the feedback for the student
+    grades/STUDENT.json    the marks. A later run uses them again if all files of the student are unchanged
+
+Every mark is saved immediately. If a run is interrupted, start it again: it continues with the remaining students.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def mark_all(
     trust : bool
         Mark the files even if there is no sandbox.
     report : callable
-        A function that is called with each mark as soon as the mark is known.
+        `mark_all` calls this function with each mark as soon as it is known.
 
     Returns
     -------
@@ -160,7 +162,7 @@ def mark_one(
 
 
 def students_in(submissions: Path) -> list[str]:
-    """Return the names of the folders in `submissions`. Files, links and hidden folders are left out."""
+    """Return the names of the folders in `submissions`. Leave out files, links and hidden folders."""
     if not submissions.is_dir():
         raise FileNotFoundError(f"{submissions} is not a folder")
     names = [p.name for p in submissions.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]

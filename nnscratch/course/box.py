@@ -1,7 +1,10 @@
 """Run each file of a student in a separate process, and stop the process when it reaches a limit.
 
-Starter    a process that has imported NumPy and starts a process for each file; it never runs students' code
-Box        the process for one file; it runs the file, and answers the judge's requests through two pipes
+    Starter    a process that starts a process for each file. It has imported NumPy already, and never runs students'
+               code
+    Box        the process for one file. It runs the file, and answers the judge's requests through two pipes
+
+The judge is the process that draws the inputs and decides the marks (judging.py).
 """
 
 from __future__ import annotations
@@ -24,10 +27,10 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # seconds; a process that waits longer in total is stopped. A correct solution never waits
+WAIT = 2.0  # the judge stops a process that waits longer than this in total, in seconds. A right solution never waits
 WAITS = "it waited for something"
 LOOK = 0.05  # seconds between two checks of the limits
-START = 60.0  # seconds in which the starter must answer
+START = 60.0  # the starter must answer within this number of seconds
 
 # The program of the starter. It replaces the packages that contain `inside`, such as nnscratch and nnscratch.course, by
 # empty modules, because their __init__.py files would import solutions.
@@ -50,7 +53,7 @@ ENVIRONMENT = {
 }
 
 
-PASSED = ("LD_LIBRARY_PATH",)  # Python may need this variable of the judge's environment; no other variable is passed
+PASSED = ("LD_LIBRARY_PATH",)  # the only variable of the judge's environment that is passed: Python may need it
 
 
 class StarterFailed(Exception):
@@ -60,9 +63,9 @@ class StarterFailed(Exception):
 class ProcessorClock:
     """Two limits for a process: one for its processor time, one for the time during which it waits.
 
-    On Linux, the system distinguishes between a process that waits for an event and a process that waits only for a
-    free processor. Only the first kind of waiting counts. So the limits, and the marks, do not depend on the other
-    programs that run on the computer. On other systems, all time counts as waiting.
+    Linux shows whether a process waits for an event or only for a free processor. Only waiting for an event counts. So
+    the limits, and the marks, do not depend on the other programs that run on the computer. On other systems, all time
+    counts as waiting.
 
     Parameters
     ----------
@@ -94,7 +97,7 @@ class ProcessorClock:
     def left(self) -> float:
         """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached.
 
-        This method is called only while a request has no reply. If the process sleeps now and slept at the previous
+        The channel calls this method while it waits for a reply. If the process sleeps now and slept at the previous
         call, the time between the two calls counts as waiting time.
         """
         left = self.seconds - self._used()
@@ -114,7 +117,7 @@ class ProcessorClock:
     def _used(self) -> float:
         """Return the processor time so far, in seconds.
 
-        Return 0 if it cannot be measured, for example after the end of the process.
+        Return 0 if the time cannot be measured, for example after the end of the process.
         """
         if self._linux:
             with contextlib.suppress(OSError):
@@ -135,8 +138,8 @@ class Starter:
     Parameters
     ----------
     trust : bool
-        True if the files run even without a sandbox. Then a student's process can start other processes, and `Box`
-        kills these other processes too.
+        True if the files run even without a sandbox, which blocks forbidden actions. Without a sandbox, a student's
+        process can start other processes, and `Box` kills them too.
     """
 
     def __init__(self, trust: bool = False) -> None:

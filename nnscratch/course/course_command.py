@@ -1,4 +1,4 @@
-"""``nnscratch course``: new, check, release, autograder, notebooks and collect. Use these actions before grading."""
+"""``nnscratch course``: the actions before grading: new, check, release, autograder, notebooks and collect."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def run_autograder(arguments: argparse.Namespace) -> int:
 
 
 def run_notebooks(arguments: argparse.Namespace) -> int:
-    """Write the notebooks from which nbgrader or Otter makes the students' notebooks."""
+    """Write the instructor's notebooks. nbgrader or Otter makes the students' notebooks from them."""
     from .notebooks import write_notebooks
     from .settings import read_course
 

@@ -1,8 +1,8 @@
 """The marks of one student in the formats of other grading systems.
 
 gradescope     the file results.json of Gradescope
-autolab        the line that Autolab reads: the last line of the output of its autograder
-classroom50    the file result.json of Classroom 50, "classroom50/result/v1"
+autolab        the line of scores, which Autolab reads at the end of the output of its autograder
+classroom50    the file result.json of Classroom 50, in the format "classroom50/result/v1"
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Mark one file: the points for each of its parts, and a message for the student.
 
-The judge has the references (the right functions), draws the inputs, and sets the marks. The student's code runs in a
-separate process (box.py), which gets inputs and returns arrays. The steps:
+The judge has the references, which are the right functions. It draws the inputs, and decides the marks. The student's
+code runs in a separate process (box.py), which gets inputs and returns arrays. The steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
-2  gradients    only if all values are right: call the student's backward with the cache of the student's forward.
-                Compare the gradients with finite differences of the reference
+2  gradients    only if all values are right: call the student's backward with the cache of the student's forward, and
+                compare the gradients with finite differences of the reference
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # A weak reference: check_gradients restores what a function refers to, which would undo changes of `self`.
+        # Weak, because check_gradients restores every object that a function refers to, and must not restore `self`.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:
@@ -391,7 +391,7 @@ def as_tuple(values: Any) -> tuple:
 
 
 def printed_by(box: Box) -> str:
-    """Return what the student's code printed, if its process still answers."""
+    """Return the first characters that the student's code printed, or "" if its process does not answer any more."""
     if box.failed:
         return ""
     try:

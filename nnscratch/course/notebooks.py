@@ -1,10 +1,10 @@
 """Write the exercises of a course as notebooks for nbgrader or Otter, and read students' notebooks.
 
-write_notebooks     write the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
-collect             read the students' notebooks, and write their code into the files that ``nnscratch grade`` marks
+    write_notebooks    write the instructor's notebooks. nbgrader or Otter makes the students' notebooks from them
+    collect            read the students' notebooks, and write their code into files that ``nnscratch grade`` marks
 
-In both systems, the check runs in the process of the student's code, which can change the check. So use the result of
-the check as feedback for the student, and not as a mark.
+In both systems, the check runs in the same process as the student's code, and this code can change the check. So use
+the result of the check as feedback for the student, and not as a mark.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def write_notebooks(course: Course, system: str, folder: Path) -> list[Path]:
 
 
 def for_nbgrader(task: Task, seed: int) -> list[dict[str, Any]]:
-    """Return the cells: the task, the solution, and a test that gives the points. nbgrader reads their metadata."""
+    """Return the cells of a notebook for nbgrader: the task, the solution, and a test that gives the points."""
     text, code = task_and_code(with_solution(task, "### BEGIN SOLUTION", "### END SOLUTION"))
     solution, test = cell("code", code), cell("code", check_of(task, seed))
     solution["metadata"] = {"nbgrader": nbgrader_data(task.name, solution=True)}
@@ -72,7 +72,7 @@ def nbgrader_data(grade_id: str, solution: bool = False, points: float | None = 
 
 
 def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
-    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells mark where each part begins."""
+    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells mark the start of each part."""
     text, code = task_and_code(with_solution(task, "# BEGIN SOLUTION", "# END SOLUTION"))
     # With "ok_format: false", a test is a function that raises an error.
     config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"
@@ -117,9 +117,9 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
     ----------
     course : Course
     submitted : Path
-        A folder that contains one folder for each student. Their notebooks may be in inner folders. Links are not
-        followed. If a student has several notebooks with the same name, the notebook whose path is first in the
-        alphabet is used.
+        A folder that contains one folder for each student. Their notebooks may be in inner folders. This function does
+        not follow links. If a student has several notebooks with the same name, it uses the one whose path comes first
+        in the alphabet.
     out : Path
         The new folder, with a folder for each student.
 
@@ -158,10 +158,7 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
 
 
 def code_of(data: bytes | None) -> str | None:
-    """Return the code of a notebook, or None if the file is not a notebook.
-
-    Cells that only check the code are left out.
-    """
+    """Return the code of a notebook, without cells that only check it. Return None if the file is not a notebook."""
     try:
         cells = json.loads(data or b"")["cells"]
         texts = ["".join(made["source"]) for made in cells if made["cell_type"] == "code"]

@@ -26,8 +26,8 @@
     SHAPES = [{"x": "4,3", "beta": ""}, {"x": "2,5", "beta": ""}, {"x": "7", "beta": ""}]
     MISTAKES = [("s + x * beta * s * (1 - s)", "s", "missing")]
 
-Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The solution is
-also the reference. Below that line, define these names:
+Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The check compares
+students' results with those of the solution. Below that line, define these names:
 
     SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
                 "ids:4,3:10" draws integers below 10. For other inputs, give a function: it gets a random generator,
@@ -36,7 +36,8 @@ also the reference. Below that line, define these names:
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
     HINTS       three strings
-    MISTAKES    (a piece of the solution, the wrong code that replaces it, a part of the message of the check)
+    MISTAKES    typical mistakes, which test the check. Each is a tuple: a piece of the solution, the wrong code that
+                replaces it, and a part of the message that the student must get
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def read_own(path: Path) -> OwnExercise:
 
 
 def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
-    """Return the exercise of a file. `held` has the names that the file defines, with their values."""
+    """Return the exercise of a file. `held` contains the values of the names that the file defines."""
     functions = functions_of(name, held)
     returns = tuple(held.get("RETURNS", ("out", "cache") if len(functions) == 2 else ("out",)))
     cases = [case(shapes) for shapes in held.get("SHAPES", [])]
@@ -164,7 +165,7 @@ def case(shapes: dict[str, Any]) -> Draw:
 
 
 def reference(function: Callable, returns: tuple[str, ...]) -> Callable:
-    """Return a function that computes the right values of the outputs that are compared."""
+    """Return a function that computes the right values of those outputs that the check compares."""
 
     def right(*inputs: Any) -> Any:
         own = [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]

@@ -1,4 +1,4 @@
-"""The file course.toml: the exercises of a course, the points for each part, and the limits.
+"""Read the file course.toml: the exercises of a course, the points for each part, and the limits. An example:
 
 title = "Neural networks, autumn term"
 seed = 20261012                              # the seed for the random inputs; all students get the same inputs
@@ -59,7 +59,7 @@ class Limits:
     def rounds(self) -> tuple[float, ...]:
         """The limits for the processor time of one file, in seconds: one limit for each round of grading.
 
-        A file that does not finish in a round is run again in the next round, which has a larger limit. So a file that
+        If a file does not finish in a round, it runs again in the next round, which has a larger limit. So a file that
         finishes quickly gets its mark in an early round, even if other files of the student never finish.
         """
         return (*(seconds for seconds in FIRST_ROUNDS if seconds < self.exercise), self.exercise)
@@ -158,7 +158,7 @@ def read_course(path: str | Path) -> Course:
     Raises
     ------
     FileNotFoundError
-        There is no such file, or a file that is named in it is missing.
+        There is no such file, or a file that it names is missing.
     ValueError
         A value is not allowed. The message names the file, the entry, and the value.
     """
@@ -198,7 +198,7 @@ def course_from(held: dict[str, Any], file: Path) -> Course:
 
 
 def limits_from(held: Any) -> Limits:
-    """Return the limits. A limit that is not given has its default value."""
+    """Return the limits of the table ``[limits]``. A limit that is not in the table has its default value."""
     if not isinstance(held, dict):
         raise ValueError(f"limits must be a table, got {held!r}")
     only_known(held, ("exercise", "submission", "memory"), "[limits]")

@@ -83,7 +83,7 @@ def mark_submission(
             mark = marks[task.name] = mark_file(starter, task, source, seed, limits, seconds)
             spent += mark.seconds
             if not mark.finished:
-                lost = round(lost + seconds, 3)  # add the limit, because the measured time differs between two runs
+                lost = round(lost + seconds, 3)  # the limit, because the measured time is not the same in every run
                 again.append((task, source))
         before = longest
     return SubmissionMark(student, [marks[task.name] for task in tasks], seed)
@@ -101,8 +101,8 @@ def not_again(limits: Limits, before: float) -> str:
 def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     """Return the content of the file for each task, or None if the file is missing.
 
-    If the folder contains nothing but one inner folder, as in many archives, the files are read from the inner folder.
-    Links are not followed, because a link could lead to a file of another student.
+    If the folder contains only one inner folder, as many archives do, read the files from the inner folder. Do not
+    follow links, because a link could lead to a file of another student.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -140,7 +140,7 @@ def to_dict(mark: SubmissionMark) -> dict[str, Any]:
 
 
 def from_dict(held: dict[str, Any]) -> SubmissionMark:
-    """Return the mark that `to_dict` has converted to this dictionary."""
+    """Return the mark for a dictionary that `to_dict` has made."""
     files = [FileMark(**file | {"parts": [PartMark(**part) for part in file["parts"]]}) for file in held["files"]]
     return SubmissionMark(held["student"], files, held["seed"])
 

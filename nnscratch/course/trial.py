@@ -1,7 +1,7 @@
 """``nnscratch course check``: try each exercise of a course before students get it.
 
-The unchanged file must fail, and the solution must pass. Each planted mistake (`Exercise.mistakes`) must give the
-message that belongs to it.
+The unchanged file must fail, and the solution must pass. `Exercise.mistakes` lists mistakes to plant into the solution:
+each of them must give the message that is listed with it.
 """
 
 from __future__ import annotations

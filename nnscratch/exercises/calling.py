@@ -60,7 +60,7 @@ def call(
 ) -> tuple:
     """Call a student's function, and return the values that it returns. `returns` contains their names.
 
-    Return None in place of each value whose name is in `withheld`.
+    Return None instead of each value whose name is in `withheld`.
 
     Parameters
     ----------

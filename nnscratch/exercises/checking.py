@@ -2,8 +2,8 @@
 
 The steps:
 
-1  read the file       stop if it is missing, unedited or not valid Python, or if it imports a library that computes
-                       the answer
+1  read the file       stop if the file is missing, unedited or not valid Python. Also stop if it imports a library that
+                       computes the answer
 2  values              for new random inputs, compare the values from the student's functions with a reference
 3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
                        the gradients again, so that a forged report cannot pass
@@ -30,7 +30,7 @@ from .values import compare
 from .worker import ExerciseWorker
 
 SECONDS = 15.0
-START = 120.0  # seconds in which the process must be ready: this takes long on a busy computer or a network drive
+START = 120.0  # the process must start within these seconds: it is slow on a busy computer or a network drive
 LINE = re.compile(r" \(line (\d+)\)$")
 FORBIDDEN = {"torch", "tensorflow", "jax", "autograd", "cupy", "keras", "nnscratch", "scipy"}
 
@@ -277,7 +277,7 @@ def source_line(source: str, number: int) -> str:
 
 
 def printed_by(worker: ExerciseWorker) -> str:
-    """Return what the student's code printed, if its process still answers."""
+    """Return the text that the student's code printed, or "" if its process does not answer any more."""
     if worker.failed:
         return ""
     try:

@@ -49,12 +49,12 @@ class Values:
     cases : list of callable
         Each function draws the inputs for one comparison: ``draw(rng) -> tuple``.
     returns : tuple of str
-        The names of the values that the function returns. Values whose name is in `NOT_SENT` are not compared.
+        The names of the values that the function returns. The check does not compare values with a name in `NOT_SENT`.
     slips : list of Slip
         The mistakes that the check recognises. If several of them explain the values, the first is reported.
     measure : callable, optional
-        For outputs that are random: ``measure(inputs, *outputs)`` returns a dictionary of numbers, which are compared
-        instead of the outputs. It raises a ValueError if the outputs cannot be measured.
+        For random outputs: ``measure(inputs, *outputs)`` returns a dictionary of numbers, and the check compares these
+        numbers instead of the outputs. It raises a ValueError if the outputs cannot be measured.
     stable : bool
         True if an overflow is a mistake even where the values are right. For example, exp(800) overflows, but 1 / (1 +
         exp(800)) is 0, which is right.
@@ -80,10 +80,11 @@ class Gradients:
     cases : list of callable
         Each function draws the inputs of forward.
     reference : callable, optional
-        Returns the right outputs for the same inputs. By default, the reference of the `Values` for the same forward.
+        Returns the right outputs for the same inputs. By default, the check uses the reference of the `Values` with the
+        same forward.
     replay : callable, optional
-        For a forward that is random: ``replay(inputs, *outputs)`` returns a forward that uses the random numbers of
-        these outputs.
+        For a random forward: ``replay(inputs, *outputs)`` returns a forward that uses the random numbers of these
+        outputs.
     """
 
     functions: tuple[str, ...]
@@ -120,7 +121,7 @@ class Exercise:
     title : str
         One line for the list of exercises.
     parts : list of Values or Gradients
-        The checks, in the order in which they run. The first check that fails is reported.
+        The checks, in the order in which they run. The feedback shows the first check that fails.
     hints : tuple of str
         Two hints, and a third hint that is shown after the student has solved the exercise.
     reading : str

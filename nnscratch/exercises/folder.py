@@ -110,7 +110,7 @@ class ExerciseFolder:
         write_atomically(self.file_of(exercise), exercise.student_file.encode())
 
     def reset(self, exercise: Exercise) -> Path | None:
-        """Write the file of an exercise again. Keep the student's file under another name, and return its path."""
+        """Write the original file of an exercise again. Rename the student's file, and return its new path."""
         kept, file = None, self.file_of(exercise)
         if file.exists():
             number = next(n for n in range(1, 10**6) if not file.with_suffix(f".old{n}").exists())

@@ -105,8 +105,8 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     name : str
         The name of the exercise, such as ``"lstm_step"``.
     *code : callable
-        The functions or the class that the exercise describes, in the order in which it names them. Their names may
-        differ from those of the exercise.
+        The functions or the class that the exercise describes, in the same order. Their names may differ from those in
+        the exercise.
     seed : int, optional
         The seed of the inputs. By default, every check draws new inputs.
 
@@ -194,7 +194,7 @@ class Here:
         self._service = ExerciseService(file, SimpleNamespace(**parts))
 
     def request(self, operation: str, **values: Any) -> Any:
-        """Call a method of the service. Arrays are copied, as if they were sent to another process."""
+        """Call a method of the service. Copy the arrays, as if another process received them."""
         try:
             return copied(getattr(self._service, operation)(**copied(values)))
         except (Exception, SystemExit) as error:

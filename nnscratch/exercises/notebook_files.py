@@ -1,7 +1,7 @@
 """Write each exercise as a notebook, from the text of its file: the task, the code to write, a check, the hints.
 
-The repository does not contain these notebooks. This file makes them from the installed exercises, so their texts
-always agree with the exercises.
+The repository does not contain these notebooks. This file makes them from the installed exercises, so they always have
+the same texts.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def notebook_of(exercise: Exercise) -> dict[str, Any]:
 
 
 def as_notebook(cells: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return a notebook of these cells, in the format nbformat 4.5. The ids of the cells are made from `name`."""
+    """Return a notebook of these cells, in the format nbformat 4.5. `name` and a number give the id of each cell."""
     for number, made in enumerate(cells):
         made["id"] = hashlib.sha256(f"{name} {number}".encode()).hexdigest()[:8]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -65,7 +65,7 @@ def task_and_code(source: str) -> tuple[str, str]:
 
 
 def as_markdown(text: str) -> str:
-    """Return `text` as Markdown. Make code blocks of indented paragraphs, which are equations.
+    """Return `text` as Markdown. Make a code block of each indented paragraph, because it contains equations.
 
     In the other paragraphs, escape the characters that have a special function in Markdown.
     """
@@ -79,7 +79,7 @@ def as_markdown(text: str) -> str:
 
 
 def hint(number: int, text: str) -> str:
-    """Return a hint that is shown after a click."""
+    """Return the HTML of a hint that appears after a click."""
     return f"<details><summary>Hint {number}</summary>{escape(text)}</details>"
 
 

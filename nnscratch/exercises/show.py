@@ -15,7 +15,7 @@ GREEN, YELLOW, BOLD, PLAIN = "\033[32m", "\033[33m", "\033[1m", "\033[0m"
 
 
 def show_task(exercise: Exercise, folder: ExerciseFolder) -> None:
-    """Print the name of an exercise, and which file to open."""
+    """Print the name of an exercise, and the file that the student must open."""
     print(paint(f"Exercise {exercise.number}: {exercise.name}", BOLD), f"- {exercise.title}")
     print(f"\nOpen       {shown_path(folder.file_of(exercise))}")
     print("           The task is at the top of the file. Replace each TODO with your code.")

@@ -1,7 +1,7 @@
 """``nnscratch exercises watch``: check an exercise after each save of its file.
 
-The time and the size of the file are read twice a second. This also works on network drives, and for Windows files in
-WSL. There, the operating system does not report changes of files.
+The command reads the time and the size of the file twice a second. On network drives, and for Windows files in WSL, the
+operating system does not report changes of files. So the command does not wait for such reports.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .show import all_solved, check_and_print, show_hint, show_task
 from .terminal import Wait
 
 POLL = 0.5  # seconds between two checks of the file's time
-SETTLE = 0.1  # seconds without a change, after which a save is complete
+SETTLE = 0.1  # a save is complete if the file does not change for this number of seconds
 KEYS = "n next   h hint   r run again   q quit"
 
 
 class Watch:
-    """Check an exercise every time its file changes, and then the next exercise in the same way.
+    """Check an exercise every time its file changes. After it is solved, continue with the next exercise.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Watch:
     exercise : Exercise
         The first exercise to check.
     keys : callable or None
-        Waits for a key, see terminal.py. Without it, the next exercise begins as soon as an exercise is solved.
+        Waits for a key: see terminal.py. If it is None, the next exercise begins as soon as an exercise is solved.
     seconds : float
         The time limit of each check.
     """
@@ -39,7 +39,7 @@ class Watch:
         self.folder, self.exercise, self.keys, self.seconds = folder, exercise, keys, seconds
 
     def run(self) -> None:
-        """Check until the user presses q or Ctrl-C. Without keys, also stop when all exercises are solved."""
+        """Check until the user presses q or Ctrl-C. If `keys` is None, also stop when all exercises are solved."""
         try:
             self.check()
             while (key := self.wait(POLL)) != "q":
@@ -97,7 +97,7 @@ class Watch:
         return ""
 
     def print_status(self) -> None:
-        """Print the progress, and what the user can do."""
+        """Print the progress, and the keys that the user can press."""
         done, count = self.folder.solved, len(self.folder.exercises)
         bar = "#" * round(20 * done / count)
         waiting = f"Waiting for changes of {self.exercise.filename}."

@@ -25,9 +25,8 @@ FILE_SIZE = 10 << 20  # bytes
 class ExerciseWorker(Worker):
     """Start a process that runs students' files, and send requests to it. The judge uses this class.
 
-    Use it in a ``with`` block: the process is killed at the end of the block.
-
-    The request ``open`` sets the student's file for the requests that follow.
+    Use it in a ``with`` block: the end of the block kills the process. The request ``open`` sets the student's file for
+    the requests that follow.
     """
 
     def __init__(self) -> None:
@@ -74,6 +73,6 @@ class ExerciseService(Service):
     def call(self, function: str, inputs: list, returns: list[str], overflow: str) -> tuple:
         """Call a student's function, and return the values that it returns. `returns` contains their names.
 
-        Return None in place of each value whose name is in `NOT_SENT`.
+        Return None instead of each value whose name is in `NOT_SENT`.
         """
         return call(self.load, function, inputs, returns, NOT_SENT, overflow)

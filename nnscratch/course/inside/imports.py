@@ -1,7 +1,7 @@
 """The imports that a student's file may use: the standard library, NumPy, and from nnscratch only Module and Parameter.
 
-This file only tells the student which import is not allowed. It does not protect the files with the solutions. The
-sandbox does that: a student's code cannot read these files.
+The error message of this file tells the student which import is not allowed. The sandbox, and not this file, protects
+the files with the solutions: inside the sandbox, a student's code cannot read them.
 """
 
 from __future__ import annotations

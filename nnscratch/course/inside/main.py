@@ -1,7 +1,7 @@
 """The starter: a process that starts a process for each file of a student. It never runs students' code itself.
 
-The starter has imported NumPy already. A new process is a fork of the starter, so the start takes only milliseconds.
-orders.py lists the orders that the starter carries out.
+A new process is a copy (a fork) of the starter. The starter has imported NumPy already, so the start of a process takes
+only milliseconds. orders.py lists the orders that the starter carries out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .orders import ORDER, REPLIES, REPLY, REQUESTS
 from .sandbox import close_files, limit, system_calls
 from .service import FileService
 
-LATE = ("fft", "linalg", "random")  # NumPy imports these on first use; the starter imports them once for all files
+LATE = ("fft", "linalg", "random")  # NumPy imports these on first use, so the starter imports them once for all files
 
 
 def main() -> None:

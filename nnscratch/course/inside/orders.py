@@ -1,7 +1,9 @@
 """The orders that the judge sends over a socket to the starter, which starts a process for each file.
 
-f SEED, SECONDS, MEMORY    start a process; two pipes come with the order. The reply is the id of the process, and 0
-e PID, 0, 0                kill a process. The reply is its wait status, and its processor time in microseconds
+f SEED, SECONDS, MEMORY    start a process. The order comes with two pipes, for the requests to the process and for
+                           its replies. The starter replies with the id of the process, and 0
+e PID, 0, 0                kill a process. The starter replies with the wait status of the process, and with its
+                           processor time in microseconds
 """
 
 import struct

@@ -5,12 +5,12 @@
                   network, send signals to other processes, sleep, or open a file for writing
     rlimits       memory, processor time, open files
 
-Landlock and seccomp are parts of Linux. The packages `landlock` and `pyseccomp` (which needs the library libseccomp)
-call them. Landlock and seccomp also limit processes of the user root. The limit for the number of processes
-(RLIMIT_NPROC) does not limit root, so it is not used. The process does not change its user, because another user might
-not be allowed to read the files of Python.
+Landlock and seccomp are parts of Linux. Python calls them with the packages `landlock` and `pyseccomp`. The second
+package needs the library libseccomp. Landlock and seccomp also limit processes of the user root. The limit for the
+number of processes (RLIMIT_NPROC) does not limit root, so it is not used. The process keeps its user, because another
+user might not be allowed to read the files of Python.
 
-`missing` tries forbidden actions, as a student's file might do, and returns the actions that succeed.
+`missing` tries the forbidden actions, as a student's file might do, and returns those that succeed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def close_files() -> None:
     """
     from landlock import FSAccess, Ruleset
 
-    ctypes.set_errno(0)  # otherwise, the package would report an older error as its own
+    ctypes.set_errno(0)  # otherwise, the package would report an earlier error as its own
     rules = Ruleset()
     for path in readable():
         right = FSAccess.READ_FILE | FSAccess.READ_DIR if path.is_dir() else FSAccess.READ_FILE
@@ -131,7 +131,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
 
 
 def missing(folder: str) -> list[str]:
-    """Try forbidden actions, as a student's file might do, and return the actions that succeed.
+    """Try the forbidden actions, as a student's file might do, and return those that succeed.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """The requests that the judge sends to the process of a student's file. The judge compares the arrays in the replies.
 
-open SOURCE               run the file
-call FUNCTION, INPUTS     the values that a function returns
-gradients FUNCTIONS, ...  forward, and backward with the cache that this forward has returned
-printed                   the first characters that the file has printed
-missing FOLDER            the forbidden actions that the sandbox does not prevent
+open SOURCE                 run the file
+call FUNCTION, INPUTS       call a function, and return its values
+gradients FUNCTIONS, ...    run forward, and then backward with the cache that forward returned
+printed                     return the first characters that the file has printed
+missing FOLDER              return the forbidden actions that the sandbox does not prevent
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class FileService:
         return {"outputs": [sendable(first, "out", y) for y in ys], "gradients": gradients, "calls": calls}
 
     def printed(self) -> str:
-        """Return what the file has printed."""
+        """Return the first characters that the file has printed."""
         return self._printed.text
 
     def missing(self, folder: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Exercise 15: clip the norm of the gradient
 
-If the gradient of all parameters together is too long, shorten it: this prevents exploding gradients in a recurrent
-network.
+If the gradient of all parameters together has a large norm, make it shorter. This prevents exploding gradients in a
+recurrent network.
 
     norm = sqrt(the sum of the squares of all elements of all arrays)
     if norm > max_norm: multiply every array by max_norm / norm

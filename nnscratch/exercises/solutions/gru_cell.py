@@ -1,7 +1,7 @@
 """Exercise 32: a cell of a GRU
 
-One step for one example, so x and h are vectors. The names are those of CMU 11-785: r is the reset gate, z the update
-gate, n the new state. h is the argument h_prev_t.
+One step for one example, so x and h are vectors. The names are those of CMU 11-785: r is the reset gate, z is the
+update gate, and n is the new state. In the equations, h is the argument h_prev_t.
 
     forward     r   = sigmoid(Wrx x + brx + Wrh h + brh)
                 z   = sigmoid(Wzx x + bzx + Wzh h + bzh)

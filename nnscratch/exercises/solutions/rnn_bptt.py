@@ -2,7 +2,7 @@
 
 The step of the exercise rnn_step, for all T time steps of a sequence:
 
-    forward     h[:, t]  = tanh(x[:, t] Wx + h[:, t-1] Wh + b),     where h[:, -1] stands for h0
+    forward     h[:, t]  = tanh(x[:, t] Wx + h[:, t-1] Wh + b),     with h0 instead of h[:, t-1] for t = 0
     backward    from t = T-1 down to 0:
                 dh_t     = dh[:, t] + the gradient that comes from step t+1
                 da       = dh_t * (1 - h[:, t]^2)

@@ -72,7 +72,7 @@ def names_in_code(function: Callable) -> list[str]:
         names.append(
             last.value if last.name.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_ATTR")) else ""
         )
-        while height < 1:  # go back to the step before which the stack does not hold the value yet
+        while height < 1:  # go back to the first step of the expression that computes this value
             if steps[end].is_target:  # the code branches, as for "dx if x else dy"
                 return []
             end -= 1

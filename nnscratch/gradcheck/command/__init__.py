@@ -5,13 +5,13 @@ The parts, in the order in which they are used:
     discover.py                    read the file and list the code that can be checked
     drawing.py                     draw the inputs, with the help of docstring_shapes.py and course_names.py
     judge.py                       decide the verdict, in a process that never imports the file
-    process.py, orphans.py         start the worker's process, and kill it
+    process.py, orphans.py         start and kill the worker, the process that runs the file
     channel.py                     send requests to the worker, with a time limit
     wire.py                        messages to and from the worker: JSON and raw bytes
     worker.py                      run the file, and return arrays; signatures.py describes its functions
     table.py                       print a line for each layer
 
-The exit code is 0 if everything is right, 1 if something is wrong, and 2 otherwise.
+The exit code is 0 if everything is right, 1 if something is wrong, and 2 if something could not be checked.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def read_source(path: str) -> str:
 
 
 def named_item(source: str, name: str) -> Item:
-    """Return the `Item` with the name `name`: code that `discover` finds, or any other object of the file."""
+    """Return the `Item` with this name: code that `discover` finds, or any other object of the file."""
     if "," in name:
         return Item(name, [part.strip() for part in name.split(",", 1)])
     found = find(source, name)

@@ -1,4 +1,4 @@
-"""Requests to another process, and its replies: two pipes, with a limit for time and for size."""
+"""Channel: send requests to another process and read its replies, with limits for time and size."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Channel:
     ending : callable
         Returns a text that says how the process ended.
     stop : callable
-        Ends the process. This function is needed only on Windows, where pipes have no time limit.
+        Ends the process. Only Windows needs this function, because pipes have no time limit there.
     longest : int
         The largest number of bytes that the arrays of a reply may have.
 
     Attributes
     ----------
     clock : Clock
-        The limit for all requests together.
+        The time limit for all requests together.
     failed : bool
         True if the process cannot be used any more: it ended, took too long, or sent an invalid reply.
     """
@@ -138,7 +138,7 @@ class Channel:
         return b"".join(chunks)
 
     def _ended(self) -> str:
-        self.clock.left()  # raise the error of the time limit, if the process was ended because of it
+        self.clock.left()  # if the process was ended because of the time limit, raise the error of the limit
         return self._ending()
 
 

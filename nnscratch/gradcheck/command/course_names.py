@@ -1,8 +1,8 @@
 """The usual names of arguments in courses, with a shape or a value for each.
 
-A shape is a string with one letter for each axis. `SIZES` contains the sizes. Most sizes differ, so that code that
-confuses two axes raises an error. A family is a set of names that are used together. Families are needed because ``x,
-w, b`` have different shapes in a convolution and in a fully connected layer.
+A shape is a string with one letter for each axis, such as "ND". `SIZES` contains the sizes. Most sizes differ, so that
+code that confuses two axes raises an error. A family is a set of names that are used together, with their shapes. For
+example, ``x, w, b`` have different shapes in the family of a convolution and in the family of a fully connected layer.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ COLUMNS = [
 
 OPERAND = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # an argument of an operation such as a * b
 
-# Values for dictionaries, by the name of the argument. The values of a list are tried in this order.
+# Values for dictionaries, by the name of the argument. The command tries the values of a list in this order.
 SETTINGS: dict[str, list[Any]] = {
     "conv_param": [{"stride": 2, "pad": 1}, {"stride": 1, "pad": 1}],
     "pool_param": [
@@ -207,7 +207,7 @@ def canonical(name: str) -> list[str]:
 def size_for(name: str, default: Any) -> Any:
     """Return a value for a constructor's argument, or None to keep its default.
 
-    A default that is large, or that hides mistakes, is replaced.
+    Return a value if the default is large, or if it hides mistakes, such as a stride of 1.
 
     Examples
     --------
@@ -225,7 +225,7 @@ def size_for(name: str, default: Any) -> Any:
 
 
 def number_for(name: str) -> Any:
-    """Return the value for a number, a flag or a mode of this name, or None if the name is unknown.
+    """Return the value for a number, a flag or a mode with this name, or None if the name is unknown.
 
     Examples
     --------

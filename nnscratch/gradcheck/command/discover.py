@@ -1,10 +1,12 @@
 """Read a Python file and list the code that can be checked. The file is not run, so its code cannot change the list.
 
-X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
-a class with forward and backward      also inherited from a class of the same file
-a pair whose backward takes labels     with the cost function: L_model_forward, compute_cost, L_model_backward
-X_loss that returns (loss, gradient)   also ..._cost, loss_..., cost_...
-a class with loss and params           CS231n's networks
+The list contains
+
+    X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
+    a class with forward and backward       it may inherit them from a class of the same file
+    a pair whose backward takes labels      with the cost function: L_model_forward, compute_cost, L_model_backward
+    X_loss that returns (loss, gradient)    also ..._cost, loss_..., cost_...
+    a class with loss and params            as CS231n's networks
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def find(source: str, name: str) -> Item | None:
 
 
 def top_level(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the statements of a module, also those inside ``if`` and ``try``."""
+    """Yield the statements of a module, including those inside ``if``, ``try`` and ``with``."""
     queue = list(tree.body)
     while queue:
         node = queue.pop(0)
@@ -111,12 +113,11 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
 
 
 def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
-    """Return a list with the name of the cost function.
+    """Return a list with the name of the cost function, or [] if backward does not need one.
 
-    The list is empty unless backward takes labels and forward takes none.
-
-    The cost function has two arguments, the output and the labels. A backward that takes labels returns the gradients
-    of the cost, as in deeplearning.ai's courses.
+    In deeplearning.ai's courses, a backward that takes labels returns the gradients of the cost. So a pair needs the
+    cost function if backward takes labels and forward takes none. The cost function has two arguments: the output and
+    the labels.
     """
     labels = set(arguments_of(functions[backward])) - set(arguments_of(functions[forward]))
     for name, node in functions.items():

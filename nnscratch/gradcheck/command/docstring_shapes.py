@@ -54,7 +54,7 @@ class Described:
 
 
 def described_arguments(docstring: str, names: list[str]) -> dict[str, Described]:
-    """Return the description of each argument for which the docstring contains a shape.
+    """Return a description of each argument whose shape is in the docstring.
 
     Examples
     --------

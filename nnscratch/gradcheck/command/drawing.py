@@ -1,8 +1,9 @@
 """Draw values for the arguments of code, from its signature, its annotations, its docstring and usual names.
 
-The judge draws the values, so that the student's file cannot choose the inputs of its own check. Often a signature can
-be read in several ways. Each reading gives a candidate, a list of values for all arguments. The worker uses the first
-candidate that forward accepts.
+The judge draws the values, so that the student's file cannot choose the inputs of its own check. Often a signature does
+not say which shapes the arguments have. A reading is one guess: a shape or a value for each argument. For each reading,
+the judge draws a candidate: a list of values for all arguments. The worker uses the first candidate that forward
+accepts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 from .course_names import COLUMNS, FAMILIES, OPERAND, SETTINGS, SIZES, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
-WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try if a class sets its sizes itself
-CHANNELS = (1, 3, 4, 24)  # numbers of channels to try if a class sets its sizes itself
+WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try, for a class with fixed sizes
+CHANNELS = (1, 3, 4, 24)  # numbers of channels to try, for a class with fixed sizes
 MAX_CANDIDATES = 90
 
 
@@ -101,7 +102,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments up to the last argument that is required or given.
+    """Return the arguments up to the last one that is required or given by the user.
 
     The later arguments keep their defaults.
     """
@@ -115,9 +116,9 @@ def wanted(arguments: list[dict], given: Given) -> list[dict]:
 
 
 def readings(label: str, described: dict, forward: list[dict], init: list[dict]) -> Iterator[tuple[str, dict]]:
-    """Yield (name, descriptions) for each way in which a signature can be read.
+    """Yield (name, descriptions) for each reading of a signature: see the docstring of this module.
 
-    The descriptions say, for each argument, which array or value to draw: see `draw`.
+    `descriptions` says for each argument which array or value to draw: see `draw`.
     """
     arguments = [*init, *forward]
     names = [a["name"] for a in arguments]
@@ -147,9 +148,9 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
 
 
 def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
-    """Return, by the name of the argument, a description of the array to draw: see `draw`.
+    """Return {name of an argument: description of the array to draw}: see `draw`.
 
-    `from_text` contains the arguments for which a docstring or an annotation gives a shape.
+    `from_text` contains the arguments whose shape is in a docstring or an annotation.
     """
     shapes: dict[str, Any] = dict(sizes_of(from_text))
     for name, d in from_text.items():
@@ -163,10 +164,10 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
     """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
-    `from_text` contains the axes of the arguments, and `shapes` their sizes. The number is the length of an axis of the
-    first float argument with at least two axes, one of which `name` does not have. For example, scores (N, C) have the
-    axis N in common with the labels (N,), so the number is C, the length of the last axis. A table of word vectors
-    (V, D) has no axis in common with the words (N, T), so the number is V, the length of the first axis.
+    `from_text` contains the axes of the arguments, and `shapes` their sizes. Take the first float argument that has two
+    axes or more, one of which `name` does not have. For example, scores (N, C) and labels (N,) have the axis N in
+    common. Then the number is C, the length of the last axis. A table of word vectors (V, D) and words (N, T) have no
+    axis in common. Then the number is V, the length of the first axis.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:
@@ -181,7 +182,7 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
     """Return True if the family `known` can give the shapes of arguments with these names.
 
     A family contains the shapes of arguments that are used together: see course_names.py. If the family contains "y",
-    "a" or "parameters", `names` must include all arguments of the family except "mask". Any other family fits.
+    "a" or "parameters", `names` must include all arguments of the family except "mask". Every other family fits.
     """
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
     return not missing or not known.keys() & {"y", "a", "parameters"}
@@ -311,7 +312,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     Parameters
     ----------
     keys : list of str
-        The keys that forward uses; ``"W"`` if they are computed, as in ``parameters["W" + str(l)]``.
+        The keys that forward uses. For a computed key, such as ``parameters["W" + str(l)]``, its start ``"W"``.
     rng : numpy.random.Generator
 
     Raises
@@ -343,12 +344,14 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
 
 
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
-    """Draw the input that a text describes: ``4,5`` normally distributed floats, ``ids:4,5:10`` integers below 10.
+    """Draw the input that a text describes.
+
+    ``4,5`` gives normally distributed floats of this shape, and ``ids:4,5:10`` gives integers below 10.
 
     Raises
     ------
     ValueError
-        `shape` does not look like one of these two examples.
+        The text does not look like one of these two examples.
     """
     try:
         if shape.startswith("ids:"):

@@ -1,10 +1,10 @@
 """The judge: the process that decides the verdict. It never imports the student's file.
 
-The judge draws the inputs and sends them to the worker, which runs `check_gradients` on the student's code. If the
-verdict of this report is not "right", the judge accepts it, because a student has no reason to forge a bad verdict. If
-the verdict is "right", the judge measures the derivatives itself: it chooses values of the arrays and directions, gets
-the outputs and gradients from the worker as arrays, and compares them. So a file that prints, exits, or forges a report
-cannot get a better verdict.
+The worker is the process that runs the student's file. The judge draws the inputs and sends them to the worker, which
+runs `check_gradients` on the student's code. If the verdict of this report is not "right", the judge accepts it,
+because a student has no reason to forge a bad verdict. If the verdict is "right", the judge measures the derivatives
+itself: it chooses values of the arrays, gets the outputs and gradients from the worker as arrays, and compares them. So
+a file that prints, exits, or forges a report cannot get a better verdict.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
-FULL_UP_TO = 60  # elements of all arrays together; above this, the judge measures derivatives along directions
+FULL_UP_TO = 60  # if all arrays together have more elements, the judge measures derivatives along directions
 
 
 @dataclass
@@ -200,7 +200,8 @@ DISAGREES = 'the process that ran the file reported the verdict "right", but the
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # A weak reference: check_gradients restores every object that a function uses, but must not restore the worker.
+    # check_gradients restores every object that a function refers to, but it must not restore the worker. It does not
+    # find the worker behind a weak reference.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

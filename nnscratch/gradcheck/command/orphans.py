@@ -1,8 +1,8 @@
 """Find and kill processes that left the worker's process group (Linux).
 
-If the parent of a process ends, the process gets a new parent. The new parent is the nearest ancestor that is a "child
-subreaper", or process 1 if no ancestor is. While a worker runs, the judge is a subreaper. So processes that the worker
-left behind become children of the judge, and the judge can kill them.
+If the parent of a process ends, the process becomes an orphan and gets a new parent. The new parent is the nearest
+ancestor that is a "child subreaper", or process 1 if no ancestor is one. While a worker runs, the judge is a subreaper.
+So the worker's processes become children of the judge when the worker ends, and the judge can kill them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
-LONGEST = 2.0  # the killing ends after this many seconds, because a process may start new ones
+LONGEST = 2.0  # stop after this many seconds, because a process may start new processes without end
 
 
 class Orphans:

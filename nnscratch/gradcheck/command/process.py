@@ -1,6 +1,6 @@
-"""Worker: the class with which the judge starts and uses the process that runs the student's file.
+"""Worker: the judge uses this class to start the process that runs the student's file, and to send requests to it.
 
-The judge writes requests into one pipe and reads replies from another pipe (channel.py). At the end, the judge kills
+The judge writes requests into one pipe, and reads replies from another pipe (channel.py). At the end, the judge kills
 the process and all its children.
 """
 
@@ -20,7 +20,8 @@ from .orphans import Orphans
 
 __all__ = ["ROOT", "Worker", "WorkerFailed", "printable"]
 
-# With the package's path first, Python does not import a file such as random.py from the current folder.
+# sys.path starts with the folder of this package instead of the current folder. Otherwise, Python could import a file
+# such as random.py from the current folder.
 BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from {} import main; main()"
 ROOT = str(Path(__file__).resolve().parents[3])
 
@@ -35,7 +36,7 @@ class Worker:
     *arguments : str
         The arguments of the process.
     environment : mapping, optional
-        Variables in addition to those of this process.
+        Environment variables in addition to those of this process.
     """
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None):

@@ -1,4 +1,4 @@
-"""Describe the code of a file for the judge: the arguments of functions, classes and their forward."""
+"""Describe the code of a file for the judge: the arguments of functions, of classes, and of their forward."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def keys_used(function: Any) -> dict[str, list[str]]:
     """Return the keys that a function uses to index dictionaries, by the name of the variable.
 
     For example, the result is {"params": ["W1", "b1"]} for a function that contains ``params["W1"]`` and
-    ``params["b1"]``. For a computed key, such as ``"W" + str(layer)``, the result contains only the constant start. The
-    functions that `function` calls are included, because `function` may pass a dictionary to an argument with the same
-    name.
+    ``params["b1"]``. For a computed key, such as ``"W" + str(layer)``, the result contains only its constant start,
+    "W". The result also contains the keys in the functions that `function` calls, because `function` may pass a
+    dictionary to an argument with the same name.
     """
     found: dict[str, list[str]] = {}
     queue, seen = [function], {id(function)}

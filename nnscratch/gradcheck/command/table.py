@@ -1,4 +1,4 @@
-"""Print the results of a whole file: a line for each layer, and a line with the number of layers for each verdict."""
+"""Print the results of a whole file: a line for each layer, and a last line that counts the layers by verdict."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def as_json(path: str, verdict: str, results: list[Result]) -> str:
 
 
 def report_dict(report: Any) -> dict[str, Any] | None:
-    """Return a report as a dictionary. Its entries are a dictionary too, by name."""
+    """Return a report as a dictionary. Its item "entries" is a dictionary too, by the name of the array."""
     if report is None:
         return None
     found = report.as_dict()

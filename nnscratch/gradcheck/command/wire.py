@@ -1,6 +1,7 @@
-"""Messages between the judge and the worker: nested plain values and arrays, as JSON followed by raw bytes.
+"""Messages between the judge and the worker, as JSON followed by raw bytes.
 
-Messages are not pickled, so reading a message cannot run code. A frame consists of
+A message consists of nested plain values and arrays. It is not pickled, so reading a message cannot run code. A frame
+is a message as bytes:
 
     8 bytes    length of the header
     8 bytes    length of the body

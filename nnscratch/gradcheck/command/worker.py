@@ -39,7 +39,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
-ATTEMPTS = 4  # the largest number of draws; weights are drawn again if a gradient is zero, as with dead ReLU units
+ATTEMPTS = 4  # the largest number of draws: draw weights again if a gradient is zero, as with dead ReLU units
 ROOT = str(Path(__file__).resolve().parents[3])
 
 
@@ -77,8 +77,8 @@ def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[Base
 def private_pipes() -> tuple[Any, Any]:
     """Return the pipes from and to the judge, and connect the standard streams to the null device.
 
-    So the student's code cannot read the judge's requests, and the text that it prints does not reach the judge. If
-    the code reads from the standard input, Python raises EOFError.
+    Then the student's code cannot read the judge's requests, and the judge does not get the text that the code prints.
+    If the code reads from the standard input, Python raises EOFError.
     """
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -237,8 +237,8 @@ class Service:
 
 def import_file(path: Path) -> Any:
     """Import the student's file. If its folder is a package, import the file as a module of this package."""
-    # If the student changed the file within a second, and its length stayed the same, Python would use the old
-    # compiled file.
+    # Do not write a compiled file. Python would use an old one if the student changes the file within a second and its
+    # length stays the same.
     sys.dont_write_bytecode = True
     root = path.parent
     while (root / "__init__.py").is_file():
@@ -293,7 +293,7 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
 def named_parameters(subject: Any) -> list[Any]:
     """Return the arrays of an object that have the name of a weight, and not the name of a gradient.
 
-    If the weights are zero, the outputs do not depend on some of them. So only their names show that they are weights.
+    The names are needed if the weights are zero: then the outputs do not depend on some of them.
     """
     places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
     names = {name for _, name, _ in places}
@@ -307,7 +307,7 @@ def named_parameters(subject: Any) -> list[Any]:
 
 
 def call_forward(subject: Any, inputs: tuple) -> Any:
-    """Run the forward of any form of code, with float32 inputs if it does not accept float64."""
+    """Run the forward of any form of code. If it does not accept float64, use float32 inputs."""
     with np.errstate(all="ignore"):
         try:
             return make_adapter(subject, inputs).run()
