@@ -10,7 +10,7 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import blas
-from nnscratch.bench import command, ours, report, runner, worker
+from nnscratch.bench import command, ours, report, runner
 from nnscratch.bench.jobs import JOBS, parameter_shapes, select
 from nnscratch.bench.runner import Library, Result, Worker, agree, measure_job, ratio_of_medians
 from nnscratch.cli import main
@@ -118,10 +118,13 @@ def test_steps_that_a_gpu_makes_later_are_timed_with_the_wait_for_them(tmp_path)
     assert same.median < 0.01 and len(set(same.rounds[0])) > 1
 
 
-def test_the_warm_up_of_steps_that_are_made_later_is_a_turn_of_its_own():
-    finished, steps = [], []
-    turn = [worker.timed(lambda: steps.append(1), lambda: finished.append(len(steps)), count) for count in (2, 3)]
-    assert finished == [2, 5] and [len(seconds) for seconds in turn] == [2, 3]
+def test_the_warm_up_of_steps_that_are_made_later_is_timed_on_its_own(tmp_path):
+    (tmp_path / "a_fake_peer.py").write_text(PEER)
+    later = Library("later", "later", "a_fake_peer", "import json", "later")
+    with Worker(later, JOBS["c"], dict(os.environ), [tmp_path]) as process:
+        assert process.read_answer()["check"] == [1.0, 1 / 2, 1 / 3]
+        seconds = process.run(5, warm=2)["seconds"]
+    assert len(seconds) == 5 and len(set(seconds[:2])) == len(set(seconds[2:])) == 1 and seconds[0] != seconds[2]
 
 
 def test_what_a_library_prints_does_not_disturb_its_answers(peers):
