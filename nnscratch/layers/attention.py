@@ -33,12 +33,13 @@ the variance 1.
 Why causal: a language model predicts token t+1 from tokens 0..t and must not see later tokens. Where s > t, Z is -inf.
 So A is 0, and dZ is 0 too.
 
-Dropout multiplies A by a mask M before the product with v: o = (A * M) v, dA = (do v^T) * M and dv = (A * M)^T do.
+Dropout multiplies A by a mask M before the product with v. With B = A * M, forward computes o = B v, and backward
+computes dv = B^T do, dB = do v^T and dA = dB * M. Without dropout, B is A.
 
-The sum in dZ equals do . o, because sum_s dA_ts A_ts = do_t . sum_s A_ts v_s = do_t . o_t, with dropout too. The code
-uses this form: it adds up d elements instead of S. The code also keeps q, k and v, and their gradients, in the columns
-of one array (N, T, 3D). The projections then need one product instead of three, and heads are split and joined without
-copies.
+The sum in dZ equals do . o, because sum_s dA_ts A_ts = sum_s dB_ts B_ts = do_t . sum_s B_ts v_s = do_t . o_t. So
+dZ = B * dB - A * (do . o). The code uses this form: it adds up d elements instead of S, and it does not need M. The
+code also keeps q, k and v, and their gradients, in the columns of one array (N, T, 3D). The projections then need one
+product instead of three, and heads are split and joined without copies on a CPU.
 
 References
 ----------
@@ -78,11 +79,15 @@ def hide_later(query: Array, key: Array, Z: Array) -> None:
 
 
 @backend.fused(*BACKWARD_OF_SCORES)
-def backward_of_scores(A: Array, dots: Array, scale: float, dA: Array) -> None:
-    """Overwrite dA with dZ times `scale`: dZ = A * (dA - dots), and dots = do . o, shape (N, heads, T, 1)."""
-    dA -= dots
-    dA *= A
-    dA *= scale
+def backward_of_scores(A: Array, B: Array, dots: Array, scale: float, dB: Array) -> None:
+    """Overwrite dB with dZ times `scale`: dZ = B * dB - A * dots, and dots = do . o, shape (N, heads, T, 1)."""
+    if B is A:  # no dropout
+        dB -= dots
+        dB *= A
+    else:
+        dB *= B
+        dB -= A * dots
+    dB *= scale
 
 
 class MultiheadAttention(Module):
@@ -208,17 +213,17 @@ class MultiheadAttention(Module):
             k, v = past = past.extended(k, v)  # (N, heads, P + T, d)
         A = self._attention_weights(q, k, lengths, padding_side)  # (N, heads, T, S)
         drops = self.training and not self.deterministic and self.dropout > 0
-        M = dropout_mask(A.shape, self.dropout, self.rng, A) if drops else None
+        B = A * dropout_mask(A.shape, self.dropout, self.rng, A) if drops else A  # A itself if there is no dropout
         joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
         (o,) = self._heads(joined)  # (N, heads, T, d), a view
-        xp.matmul(A if M is None else A * M, v, out=o)
-        self.save_for_backward(x, memory, q, k, v, A, M, o)
+        xp.matmul(B, v, out=o)
+        self.save_for_backward(x, memory, q, k, v, A, B, o)
         y = self.out_proj(joined)
         return y if past is None else (y, past)
 
     def backward(self, dy: Array) -> Array | tuple[Array, Array]:
         """Return dL/dx, shape (N, T, D), or the pair (dL/dx, dL/dmemory) if there is a memory."""
-        x, memory, q, k, v, A, M, o = self.saved()
+        x, memory, q, k, v, A, B, o = self.saved()
         xp, (N, T, D) = backend.array_module(x), x.shape
         scale = 1 / math.sqrt(q.shape[3])
         check_gradient(self, dy, x.shape, x.dtype)
@@ -231,14 +236,12 @@ class MultiheadAttention(Module):
             dkv = xp.empty((*memory.shape[:2], 2 * D), dtype=x.dtype)  # (N, S, 2D)
             (dq,), (dk, dv) = self._heads(dq_joined), self._heads(dkv)
 
-        # CuPy copies an argument of a product if it is transposed. So dv = A^T do and dk = dZ^T q are computed as
-        # dv^T = do^T A and dk^T = q^T dZ: do and q are smaller than A and dZ.
-        xp.matmul(do.swapaxes(2, 3), A if M is None else A * M, out=dv.swapaxes(2, 3))  # (N, heads, d, S)
-        dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
-        if M is not None:
-            dA *= M
-        backward_of_scores(A, row_dots(do, o), scale, dA)
-        scaled_dZ = dA  # dZ / sqrt(d)
+        # CuPy copies an argument of a product if it is transposed. So dv = B^T do and dk = dZ^T q are computed as
+        # dv^T = do^T B and dk^T = q^T dZ: do and q are smaller than B and dZ.
+        xp.matmul(do.swapaxes(2, 3), B, out=dv.swapaxes(2, 3))  # (N, heads, d, S)
+        dB = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
+        backward_of_scores(A, B, row_dots(do, o), scale, dB)
+        scaled_dZ = dB  # dZ / sqrt(d), in the memory of dB
         xp.matmul(scaled_dZ, k, out=dq)  # (N, heads, T, d)
         xp.matmul(q.swapaxes(2, 3), scaled_dZ, out=dk.swapaxes(2, 3))  # (N, heads, d, S)
 
