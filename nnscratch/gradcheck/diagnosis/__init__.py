@@ -21,7 +21,8 @@ these words:
     path          the way of a gradient from f through edges to an array
     cut           changes that make the gradient along one edge zero
 
-    array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
+    array_mistakes.py         visible in the gradient itself: a sign, a factor, a block of rows
+    reordered_axes.py         axes exchanged or reversed, and shifts along axes
     output_mistakes.py        backward leaves out some outputs; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
@@ -35,7 +36,9 @@ these words:
       normalisation_mistakes.py   wrong statistics; constants differentiated
       wrong_sums.py           the gradient of a broadcast operand, summed over the wrong axes
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
+      wrong_positions.py      windows that forward writes to, and arrays inside of larger arrays, at a wrong position
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
+      wrong_maxima.py         a maximum without its mask, or with a wrong one
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           backward leaves out some uses of an array
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes

@@ -23,6 +23,7 @@ from ..gradient_names import gradient_of
 from ..learned_names import is_setting_name
 from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
+from .reordered_axes import axes_in_words, reordered_axes
 
 ROUNDING = 1e-12  # relative to the largest element
 
@@ -161,53 +162,6 @@ def is_computed_in_float32(case: Case) -> bool:
     if again is None or again.shape != case.given.shape:
         return False
     return 1e-10 < float(np.abs(again - 3 * case.given).max()) / (3 * case.scale) < 1e-5
-
-
-def reordered_axes(case: Case) -> None:
-    """Test whether the gradient is transposed, reshaped, reversed or shifted."""
-    given, shape = case.given, case.shape
-    if len(shape) >= 2 and shape[-1] == shape[-2]:
-        words = "given = true with its last two axes exchanged"
-        case.test_undone(np.swapaxes(given, -1, -2), 2, "transposed", words)
-    reshaped = "reshaped instead of transposed"
-    if len(shape) == 2 and shape[0] != shape[1]:
-        case.test_undone(given.reshape(shape[::-1]).T, 2.5, reshaped, "given = true.T.reshape(shape)")
-        case.test_undone(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape(given.T.shape)")
-    if len(shape) > 2:
-        rows = given.reshape(-1, shape[0]).T
-        words = f"given = true.reshape({shape[0]}, -1).T.reshape(shape): backward lacks .T before .reshape"
-        case.test_undone(rows.reshape(shape), 2.5, reshaped, words)
-    for count in (1, 2):
-        for where in combinations(range(len(shape)), count):
-            if all(shape[axis] > 1 for axis in where):
-                words = f"given = true reversed along {axes_in_words(where)}"
-                case.test_undone(np.flip(given, where), 3, "axes reversed", words)
-    for axis in range(len(shape)):
-        if shape[axis] > 2:
-            for step in (1, -1):
-                words = f"given = true shifted by {step} along axis {axis}"
-                case.test_undone(np.roll(given, -step, axis), 3, "shifted by one", words)
-                shifted(case, axis, step, words)
-
-
-def axes_in_words(axes: tuple[int, ...]) -> str:
-    """Return axes as a text for the report, for example "axis 0" or "axes 0 and 1"."""
-    return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join(map(str, axes))}"
-
-
-def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted by one along `axis`.
-
-    After the shift, the elements at one end may have any value.
-    """
-    before, end = (slice(None),) * axis, 0 if step == 1 else -1
-    inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
-    if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
-        return
-    if np.any(case.given[(*before, end)]):
-        case.add(3.05, "shifted by one", f"{words}, except at one end")
-    else:
-        case.add(3, "shifted by one", f"{words}, with zeros at one end")
 
 
 def summed_too_far(case: Case) -> None:

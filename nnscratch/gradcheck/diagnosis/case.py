@@ -135,12 +135,12 @@ class Case:
         g, t = ([part.ravel() for part in np.split(a, count, axis)] for a in (self.given, self.true))
         return g, t, MAX_MISFIT * self.scale
 
-    def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
-        """Return True if the gradient from backward is the true gradient, shifted by `step` along `axis`.
+    def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
+        """Return True if the gradient from backward is the true gradient, shifted by `step` along each of `axes`.
 
         Only the elements at the index `inside` are compared.
         """
-        off = np.abs(np.roll(self.true, step, axis) - self.given)[inside]
+        off = np.abs(np.roll(self.true, (step,) * len(axes), axes) - self.given)[inside]
         return bool(off.max() <= MAX_MISFIT * self.scale)  # False for NaN
 
     def misfit(self, candidate: Any, given: Any = None) -> float:

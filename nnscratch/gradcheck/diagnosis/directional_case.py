@@ -137,11 +137,11 @@ class DirectionalCase(Case):
                 return None
         return list(g), list(t), tolerance
 
-    def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
+    def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
         for v, error, noise in zip(self.directions, self.errors, self.noise, strict=True):
             part = np.zeros(self.shape)
             part[inside] = v[inside]
-            off = abs(self.measure(np.roll(part, -step, axis)) - np.vdot(self.given, part))
+            off = abs(self.measure(np.roll(part, (-step,) * len(axes), axes)) - np.vdot(self.given, part))
             if not off <= MAX_MISFIT * error + noise:
                 return False
         return True

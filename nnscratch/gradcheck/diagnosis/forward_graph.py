@@ -174,13 +174,29 @@ class ForwardGraph:
         return inputs[name].shape in shapes and len(batch) > 1
 
     def is_bias(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` of `nodes` is a differentiated array that forward adds with broadcasting."""
-        name = self.variable_name(nodes, j)
-        return (
-            name is not None
-            and nodes[0].name in ("add", "subtract")
-            and (np.ndim(nodes[0].operands[j]) < np.ndim(nodes[0].result))
-        )
+        """Return True if operand `j` of `nodes` is a differentiated array that forward adds with broadcasting.
+
+        If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias is an
+        array that is only added, to a sum that contains a matrix product.
+        """
+        name, node = self.variable_name(nodes, j), nodes[0]
+        if name is None or node.name not in ("add", "subtract"):
+            return False
+        if np.ndim(node.operands[j]) < np.ndim(node.result):
+            return True
+        is_vector = node.result.size == max(node.result.shape, default=0)
+        if np.shape(node.operands[j]) != node.result.shape or not is_vector or not self.is_affine(nodes, 1 - j):
+            return False
+        parameters = self.projection.adapter.parameters()
+        only_added = all(n.name in ("add", "subtract") for n in self.nodes if name in n.variables)
+        return only_added and (name in parameters or not parameters)
+
+    def is_affine(self, nodes: list[Node], j: int) -> bool:
+        """Return True if operand `j` of `nodes` is a matrix product, or a sum that contains one."""
+        made = self.producer(nodes[0].operands[j], nodes[0].number)
+        if made is None or made.name not in ("add", "matmul", "dot"):
+            return False
+        return made.name != "add" or any(self.is_affine([made], k) for k in range(2))
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
         """Return the derivative of f if the result of the operation `node` is moved along the direction `v`."""

@@ -17,7 +17,7 @@ import numpy as np
 from ..projection import Projection
 from ..report import GradientReport
 from ..tape import CannotTape, Node, Tape, change_path
-from .array_mistakes import axes_in_words, explain_constant, reordered_axes
+from .array_mistakes import explain_constant
 from .case import Case
 from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
 from .gradient_errors import gradient_errors
@@ -33,10 +33,13 @@ from .missing_paths import (
 from .movements import edges_that_can_be_wrong, measure_movements
 from .normalisation_mistakes import axis_sets, constants_differentiated, normalisation_mistakes
 from .random_masks import is_random_mask
+from .reordered_axes import axes_in_words, reordered_axes
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
 from .used_gradients import used_gradients
-from .wrong_factors import larger_of_two, maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
+from .wrong_factors import swapped_blocks, wrong_factors, wrong_powers
+from .wrong_maxima import larger_of_two, wrong_maxima
+from .wrong_positions import moved_results, read_elsewhere
 from .wrong_slopes import is_mask_product, wrong_slopes
 from .wrong_sums import wrong_sums
 from .wrong_uses import wrong_uses
@@ -74,13 +77,15 @@ KINDS = (  # functions that yield hypotheses; those with the most specific mista
     normalisation_mistakes,
     wrong_sums,
     linalg_mistakes,
-    maximum_without_mask,
+    wrong_maxima,
     larger_of_two,
     cut_paths,
     state_mistakes,
     overwritten_windows,
     repeated_rows,
     moved_windows,
+    moved_results,
+    read_elsewhere,
     turned_kernels,
     skipped_rounds,
     wrong_factors,

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import leaves, map_leaves
+from ..nested import is_array, leaves, map_leaves
 from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
+from .reordered_axes import axes_in_words
 
 MAX_ROUNDS = 12  # a hypothesis leaves out fewer than MAX_ROUNDS rounds
 
@@ -146,6 +147,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
     ones = map_leaves(lambda w: None if w is None else np.ones_like(w), graph.projection.weights)
     if any(w is not None and np.any(w != 1) for _, w in leaves("", graph.projection.weights)):
         yield Hypothesis(1.4, mistake, "backward computes as if dy were 1 everywhere", "", {}, None, ones)
+    yield from upstream_transposed(graph)
     for nodes in graph.families.values():
         whole = nodes[0].result.size > 1 or all(v.ndim == 0 for v in graph.projection.variables.values())
         if len(nodes) == 1 and any(nodes[0].active) and whole:
@@ -153,6 +155,20 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
             evidence = f"backward computes as if the incoming gradient of {result} were 1 everywhere"
             changes = {nodes[0].number: replace_upstream_by_ones(graph.tape)}
             yield Hypothesis(6.5, mistake, evidence, nodes[0].place, changes)
+
+
+def upstream_transposed(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which backward exchanges two axes of dy, such as ``dout[:, :, j, i]`` for a pooling layer."""
+    outputs = list(leaves("output", graph.projection.weights))
+    for name, w in outputs:
+        for axes in combinations(range(np.ndim(w)), 2) if is_array(w) else ():
+            if w.shape[axes[0]] == w.shape[axes[1]] > 1:
+                weights = map_leaves(
+                    lambda v, w=w, a=axes: np.swapaxes(v, *a) if v is w else v, graph.projection.weights
+                )
+                of = f" of {name}" if len(outputs) > 1 else ""
+                evidence = f"backward computes as if {axes_in_words(axes)} of dy{of} were exchanged"
+                yield Hypothesis(2.0, "transposed", evidence, "", {}, None, weights)
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:

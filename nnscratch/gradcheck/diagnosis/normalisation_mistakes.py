@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, change_path
-from .array_mistakes import axes_in_words
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
+from .reordered_axes import axes_in_words
 from .wrong_slopes import with_slope
 
 WRONG_AXIS, FACTOR = "summed over the wrong axis", "a factor missing"

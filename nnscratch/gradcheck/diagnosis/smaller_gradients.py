@@ -6,8 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .array_mistakes import axes_in_words
 from .case import MAX_MISFIT, Case
+from .reordered_axes import axes_in_words
 
 
 def summed_to_fewer_elements(case: Case) -> None:

@@ -173,9 +173,11 @@ def changed_along_axis(used: np.ndarray, R: np.ndarray, axis: int) -> Iterator[t
 
 def transposed_or_reshaped(used: np.ndarray, R: np.ndarray) -> Iterator[tuple[float, str, str]]:
     """Yield (rank, mistake, evidence) if `used` is the transpose of `R`, or `R` reshaped instead of transposed."""
-    if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(used, R.T):
-        yield 2.0, "transposed", "the incoming gradient is transposed"
     for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
+        if R.transpose(order).shape == R.shape and order != tuple(range(R.ndim)) and equals(used, R.transpose(order)):
+            how = "transposed" if R.ndim == 2 else f"dy.transpose{order}"
+            yield 2.0, "transposed", f"the incoming gradient is {how}"
+            continue
         other = R.reshape(tuple(R.shape[a] for a in order)).transpose(np.argsort(order))
         again = R.transpose(order).reshape(R.shape)
         if order != tuple(range(R.ndim)) and (equals(used, other) or equals(used, again)):

@@ -3,8 +3,6 @@
     u v             to compute the gradient of u, backward uses 1, v transposed, or another array instead of v
     x / s           backward uses another power of s
     (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
-    max             every element gets the gradient, not only the largest element
-    max(u, v)       the masks of u and v are left out or exchanged
 
 The movement of an operand or a result is the array minus its value in the first forward pass. A round is one pass
 through the body of a loop.
@@ -278,61 +276,3 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 where = f"in the gradient of {graph.describe(nodes, -1)}, split into {count} blocks of {size} columns"
                 rank, mistake, evidence = wrong_order(order, where)
                 yield Hypothesis(rank, mistake, evidence, nodes[0].place, moved)
-
-
-def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward passes the gradient of a maximum to all elements, not only to the largest."""
-    for nodes, j, only in graph.edges():
-        if nodes[0].name not in ("maximum.reduce", "minimum.reduce") or j != 0:
-            continue
-        kwargs = {k: v for k, v in nodes[0].kwargs.items() if k in ("axis", "keepdims")}
-        everyone = {
-            n.number: (lambda node, x, kw=kwargs: node.result + np.add.reduce(x[0] - node.operands[0], **kw))
-            for n in nodes
-        }
-        evidence = f"backward computes as if every element of {graph.describe(nodes, 0)} were the largest"
-        yield Hypothesis(1.2, "mask not applied", evidence, nodes[0].place, everyone, only)
-
-
-def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about the elementwise maximum or minimum of two arrays.
-
-    A right backward passes the gradient of each element only to the array from which forward takes this element.
-    """
-    for nodes in graph.families.values():
-        name, place = nodes[0].name, nodes[0].place
-        j, k = (1, 2) if name == "where" else (0, 1)
-        if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
-            continue
-        if not all(n.active[j] and n.active[k] for n in nodes) or not all(same_shapes(n, j, k) for n in nodes):
-            continue
-        names = [nodes[0].operand_names[i] for i in (j, k)]
-        one, other = (f"`{name}`" for name in names)
-        result = f"`{place.split(': ', 1)[-1]}`"
-        for rank, mistake, words, factors in (
-            (1.2, "mask not applied", f"{one} and {other} both receive the whole gradient", lambda m, y: (1, 1)),
-            (1.2, "mask not applied", f"{one} receives the whole gradient", lambda m, y: (1, 1 - m)),
-            (1.2, "mask not applied", f"{other} receives the whole gradient", lambda m, y: (m, 1)),
-            (1.3, "mask inverted", f"{one} receives the gradient where {other} is chosen", lambda m, y: (1 - m, m)),
-            (1.3, "mask inverted", f"{one} and {other} use the mask of {one}", lambda m, y: (m, m)),
-            (1.3, "mask inverted", f"{one} and {other} use the mask of {other}", lambda m, y: (1 - m, 1 - m)),
-            (1.6, "the wrong array used", f"the factor is {result} itself instead of a mask", lambda m, y: (y, y)),
-        ):
-            changes = {n.number: partial(with_masks, j, k, factors) for n in nodes}
-            yield Hypothesis(rank, mistake, f"in the backward of {result}, {words}", place, changes)
-
-
-def same_shapes(node: Node, j: int, k: int) -> bool:
-    """Return True if operands `j` and `k` have the shape of the result."""
-    return np.shape(node.operands[j]) == np.shape(node.operands[k]) == node.result.shape
-
-
-def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
-    """Compute the maximum or minimum of the operands `j` and `k` with wrong derivatives.
-
-    ``factors(mask, result)`` returns the two derivatives, with respect to `j` and to `k`. The mask is 1 where forward
-    takes the element of operand `j`.
-    """
-    mask = (node.operands[j] == node.result).astype(float)
-    f, g = factors(mask, node.result)
-    return node.result + f * (operands[j] - node.operands[j]) + g * (operands[k] - node.operands[k])

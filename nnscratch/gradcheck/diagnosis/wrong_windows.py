@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, change_path, flat_indices_of_view, replace_factor
-from .array_mistakes import axes_in_words
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
+from .reordered_axes import axes_in_words
 
 PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot", "outer"}
 
@@ -255,6 +255,11 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
         first = starts.min(axis=0)
         words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along {axes_in_words(axes)}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
+    for a, b in combinations(moving, 2):  # y[i, j] belongs to the window at row j and column i
+        if strides[a] == strides[b] and set(starts[:, a]) == set(starts[:, b]):
+            order = np.arange(len(shape))
+            order[[a, b]] = b, a
+            yield f"were read with {axes_in_words((a, b))} exchanged", "transposed", lambda s, o=order: s[o]
     for axis in moving:
         for stride in (
             () if not long[axis] else {strides[axis] + 1, strides[axis] - 1, strides[axis] * 2} - {0, strides[axis], 1}

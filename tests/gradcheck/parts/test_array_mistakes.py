@@ -12,9 +12,7 @@ from nnscratch.gradcheck.diagnosis.array_mistakes import (
     float32_noise,
     gate_names,
     is_computed_in_float32,
-    reordered_axes,
     scaled_by_constant,
-    shifted,
     sum_name,
     summed_too_far,
     weight_decay,
@@ -166,63 +164,7 @@ def test_the_test_for_float32_calls_backward_with_three_times_dy():
     assert seen[0][0].tolist() == [3, 3] and seen[0][1] is None
 
 
-# --- axes ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_transposed_gradient():
-    assert found(reordered_axes, SQUARE.T, SQUARE)[0][0] == "transposed"
-    stack = np.stack([SQUARE, SQUARE**2])
-    assert found(reordered_axes, np.swapaxes(stack, 1, 2), stack)[0][0] == "transposed"
-    assert found(reordered_axes, SQUARE[0], SQUARE[0]) == []
-
-
-def test_a_gradient_that_is_reshaped_instead_of_transposed():
-    assert found(reordered_axes, T.T.reshape(2, 3), T)[0][0] == "reshaped instead of transposed"
-    assert found(reordered_axes, T.reshape(3, 2).T, T)[0][0] == "reshaped instead of transposed"
-    assert found(reordered_axes, 2 * T, T) == []
-    true = np.arange(24.0).reshape(2, 3, 4) ** 2
-    given = true.reshape(2, -1).T.reshape(2, 3, 4)
-    assert [m for m, _ in found(reordered_axes, given, true)] == ["reshaped instead of transposed"]
-
-
-def test_a_reversed_gradient():
-    assert found(reordered_axes, T[::-1], T)[0][1].startswith("given = true reversed along axis 0")
-    assert found(reordered_axes, T[:, ::-1], T)[0][1].startswith("given = true reversed along axis 1")
-    assert found(reordered_axes, T[::-1, ::-1], T)[0][1].startswith("given = true reversed along axes 0 and 1")
-    stack = np.arange(1.0, 25).reshape(2, 3, 4) ** 2
-    assert "reversed along axes 1 and 2" in found(reordered_axes, stack[:, ::-1, ::-1], stack)[0][1]
-    assert found(reordered_axes, np.ones((1, 1, 1)), np.ones((1, 1, 1)))[0][0] != "axes reversed"
-
-
-def test_a_shifted_gradient():
-    for step in (1, -1):
-        for axis in (0, 1):
-            mistake, evidence = found(reordered_axes, np.roll(SQUARE, step, axis), SQUARE)[0]
-            assert mistake == "shifted by one" and f"shifted by {step} along axis {axis};" in evidence
-    assert all(m != "shifted by one" for m, _ in found(reordered_axes, T[::-1], T))  # two rows can only be reversed
-    assert found(reordered_axes, SQUARE, 2 * SQUARE) == []
-
-
-def test_a_shifted_gradient_may_have_any_value_at_one_end():
-    for step, end in ((1, 0), (-1, -1)):
-        for axis in (0, 1):
-            given = np.roll(SQUARE, step, axis)
-            at = (slice(None),) * axis + (end,)
-            given[at] = 0
-            assert "with zeros at one end" in found(shifted, given, SQUARE, axis, step, "words")[0][1]
-            given[at] = 9
-            assert "except at one end" in found(shifted, given, SQUARE, axis, step, "words")[0][1]
-    assert found(shifted, SQUARE, SQUARE, 0, 1, "words") == []
-    four, five = np.array([1.0, 2, 4, 8]), np.array([1.0, 2, 4, 8, 16])
-    assert found(shifted, np.roll(four, 1), four, 0, 1, "words") == []  # three elements may fit by chance
-    assert len(found(shifted, np.roll(five, 1), five, 0, 1, "words")) == 1
-
-
-def test_zeros_at_the_end_of_a_shifted_gradient_are_the_surer_sign():
-    zeros, other = case_of([0.0, 1, 2, 4, 8], [1.0, 2, 4, 8, 16]), case_of([9.0, 1, 2, 4, 8], [1.0, 2, 4, 8, 16])
-    for case in (zeros, other):
-        shifted(case, 0, 1, "words")
-    assert zeros.found[0][0] < other.found[0][0]
+# --- sums ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_gradient_that_is_summed_too_far():

@@ -63,7 +63,7 @@ def test_one_element_decides():
     off[0, 0] += 4
     assert case_of(G, T).misfit(off) == 0.5
     five, shifted = np.array([1.0, 2, 4, 8, 16]), np.array([99.0, 1, 2, 4, 9])
-    assert not case_of(shifted, five).is_shifted(0, 1, (slice(1, None),))
+    assert not case_of(shifted, five).is_shifted((0,), 1, (slice(1, None),))
 
 
 def test_mistakes_of_the_same_rank_stay_in_the_order_in_which_they_were_found():
@@ -108,10 +108,11 @@ def test_a_shift_is_compared_inside():
     inside = (slice(1, None),)
     five = np.array([1.0, 2, 4, 8, 16])
     shifted = np.array([99.0, 1, 2, 4, 8])
-    assert case_of(shifted, five).is_shifted(0, 1, inside) and not case_of(shifted, five).is_shifted(0, -1, inside)
-    assert case_of(shifted + 0.005, five).is_shifted(0, 1, inside)  # 1e-4 of 99
-    assert not case_of(shifted + 0.02, five).is_shifted(0, 1, inside)
-    assert not case_of(shifted, np.array([1, np.nan, 4, 8, 16])).is_shifted(0, 1, inside)
+    assert case_of(shifted, five).is_shifted((0,), 1, inside)
+    assert not case_of(shifted, five).is_shifted((0,), -1, inside)
+    assert case_of(shifted + 0.005, five).is_shifted((0,), 1, inside)  # 1e-4 of 99
+    assert not case_of(shifted + 0.02, five).is_shifted((0,), 1, inside)
+    assert not case_of(shifted, np.array([1, np.nan, 4, 8, 16])).is_shifted((0,), 1, inside)
 
 
 def test_the_misfit_is_relative_to_the_size():
@@ -267,13 +268,14 @@ def test_a_shift_is_measured_along_directions():
     inside = (slice(None), slice(1, None))
     shifted = np.roll(T, 1, 1)
     shifted[:, 0] = 99
-    assert directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
-    assert not directional(shifted, projection=linear(G)).is_shifted(1, -1, inside)
+    assert directional(shifted, projection=linear(G)).is_shifted((1,), 1, inside)
+    assert not directional(shifted, projection=linear(G)).is_shifted((1,), -1, inside)
     shifted[0, 2] += 1e-3  # less than 1e-4 of the errors
-    assert directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
+    assert directional(shifted, projection=linear(G)).is_shifted((1,), 1, inside)
     shifted[0, 2] += 1
-    assert not directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
-    assert directional(shifted, uncertainty=1.0, projection=linear(G)).is_shifted(1, 1, inside)  # less than the noise
+    assert not directional(shifted, projection=linear(G)).is_shifted((1,), 1, inside)
+    noisy = directional(shifted, uncertainty=1.0, projection=linear(G))
+    assert noisy.is_shifted((1,), 1, inside)  # less than the noise
 
 
 def test_hypotheses_are_compared_along_directions():
@@ -318,5 +320,5 @@ def test_a_candidate_of_zeros_explains_nothing():
 def test_a_shift_with_one_unknown_element_is_no_shift():
     t = T.copy()
     t[0, 1] = np.nan
-    assert case_of(np.roll(T, 1, 1), T).is_shifted(1, 1, (slice(None), slice(None)))
-    assert not case_of(np.roll(T, 1, 1), t).is_shifted(1, 1, (slice(None), slice(None)))
+    assert case_of(np.roll(T, 1, 1), T).is_shifted((1,), 1, (slice(None), slice(None)))
+    assert not case_of(np.roll(T, 1, 1), t).is_shifted((1,), 1, (slice(None), slice(None)))

@@ -275,6 +275,23 @@ def test_a_bias_is_added_with_broadcasting():
     assert bias(lambda x, b: x + np.tanh(b), X, H) == []
 
 
+def test_a_bias_is_not_broadcast_if_there_is_one_example():
+    def biases(forward, *shapes):
+        arrays = [np.random.default_rng(k).normal(size=shape) for k, shape in enumerate(shapes)]
+        with graph_of(forward, *arrays) as graph:
+            every = [(graph.variable_name(nodes, j), nodes, j) for nodes, j, _ in graph.edges()]
+            return [name for name, nodes, j in every if name and graph.is_bias(nodes, j)]
+
+    def with_product(w, x, b):
+        return w @ x + b
+
+    assert biases(with_product, (3, 2), (2,), (3,)) == biases(with_product, (3, 2), (2, 1), (3, 1)) == ["b"]
+    assert biases(with_product, (3, 2), (2, 3), (3, 3)) == []  # a matrix
+    assert biases(lambda w, x, u, h, b: w @ x + u @ h + b, (3, 2), (2,), (3, 4), (4,), (3,)) == ["b"]
+    assert biases(lambda w, x: x + w @ x, (3, 3), (3,)) == []  # x is not only added
+    assert biases(lambda a, b: a + b, (3,), (3,)) == biases(lambda a, b: a * 2.0 + b, (3,), (3,)) == []
+
+
 # --- derivatives -----------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from nnscratch.gradcheck.diagnosis.missing_paths import (
     skipped_rounds,
     two_cut_paths,
     upstream_missing,
+    upstream_transposed,
 )
 
 X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
@@ -236,6 +237,21 @@ def test_a_backward_that_ignores_dy():
         assert len(list(upstream_missing(graph))) == 1  # and no operation of a loop
     with graph_of(lambda a, b: a * b + a, np.array(2.0), np.array(3.0)) as graph:
         assert len(list(upstream_missing(graph))) == 2  # in a graph of numbers, each result counts
+
+
+def test_two_axes_of_dy_are_exchanged():
+    square, cube = np.random.default_rng(0).normal(size=(2, 2)), np.random.default_rng(1).normal(size=(2, 3, 3))
+    with graph_of(lambda x: x * 3.0, square) as graph:
+        (R,) = graph.projection.weights
+        h = the(graph, upstream_transposed)
+        assert h.mistake == "transposed" and "axes 0 and 1 of dy were" in h.evidence
+        assert_gives(graph, h, x=3 * R.T)
+    with graph_of(lambda x: (x[0], x * 3.0), cube) as graph:
+        ((first, second),) = graph.projection.weights
+        dx = 3 * second.swapaxes(1, 2)
+        dx[0] += first
+        assert_gives(graph, the(graph, upstream_transposed, "axes 1 and 2 of dy of output[0][1]"), x=dx)
+        assert len(list(upstream_transposed(graph))) == 2  # and the axes of output[0]
 
 
 def test_the_weights_of_one_output():

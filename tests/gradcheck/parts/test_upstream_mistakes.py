@@ -65,6 +65,8 @@ def test_the_mean_and_the_sum_of_dy():
 
 def test_a_transposed_or_reshaped_dy():
     assert named(SQUARE.T, SQUARE)[0][0] == "transposed"
+    cube = np.arange(1.0, 19).reshape(2, 3, 3) ** 1.5
+    assert named(cube.transpose(0, 2, 1), cube) == [("transposed", "the incoming gradient is dy.transpose(0, 2, 1)")]
     assert [m for m, _ in named(R.T.reshape(4, 3))] == ["reshaped instead of transposed"]
     assert [m for m, _ in named(R.reshape(3, 4).T)] == ["reshaped instead of transposed"]
     found = named(STACK.transpose(1, 0, 2).reshape(2, 3, 4), STACK)

@@ -1,14 +1,10 @@
 """Test hypotheses about products: the changed forward has the gradient of a backward with the wrong factor."""
 
 import numpy as np
-import pytest
 from wrong_gradients import assert_gives, graph_of, offered, the
 
 from nnscratch.gradcheck.diagnosis.wrong_factors import (
     alternative_factors,
-    larger_of_two,
-    maximum_without_mask,
-    same_shapes,
     state_after,
     swapped_blocks,
     wrong_factors,
@@ -300,54 +296,3 @@ def test_two_exchanged_blocks():
         assert list(swapped_blocks(graph)) == []  # no array has the size of a block
     with graph_of(lambda x, w: x @ w, A, np.arange(1.0, 28).reshape(3, 9) / 9) as graph:
         assert len(list(swapped_blocks(graph))) == 5
-
-
-# --- maxima ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["max", "min"])
-def test_a_maximum_without_a_mask(name):
-    with graph_of(lambda a: getattr(a, name)(axis=1, keepdims=True), A) as graph:
-        (R,) = graph.projection.weights
-        (h,) = maximum_without_mask(graph)
-        assert h.mistake == "mask not applied" and h.only == "a"
-        assert_gives(graph, h, a=R + 0 * A)
-    with graph_of(lambda a: getattr(a, name)(axis=0), A) as graph:
-        (R,) = graph.projection.weights
-        assert_gives(graph, the(graph, maximum_without_mask), a=R + 0 * A)
-    with graph_of(lambda a: a.sum(axis=0), A) as graph:
-        assert list(maximum_without_mask(graph)) == []
-
-
-@pytest.mark.parametrize("f", [np.maximum, np.minimum, "where"])
-def test_the_masks_of_the_larger_of_two(f):
-    def forward(a, b):
-        return np.where(a > b, a, b) if f == "where" else f(a, b)
-
-    with graph_of(forward, A, B) as graph:
-        (R,) = graph.projection.weights
-        y = forward(A, B)
-        m = (y == A).astype(float)
-        wrong = {
-            "`a` and `b` both receive": (1, 1),
-            ", `a` receives the whole": (1, 1 - m),
-            ", `b` receives the whole": (m, 1),
-            "where `b` is chosen": (1 - m, m),
-            "use the mask of `a`": (m, m),
-            "use the mask of `b`": (1 - m, 1 - m),
-            "itself instead of a mask": (y, y),
-        }
-        for words, (of_a, of_b) in wrong.items():
-            assert_gives(graph, the(graph, larger_of_two, words), a=R * of_a, b=R * of_b)
-        assert mistakes(offered(graph, larger_of_two)) == [
-            *["mask not applied"] * 3, *["mask inverted"] * 3, "the wrong array used",
-        ]  # fmt: skip
-
-
-def test_the_larger_of_an_array_and_a_constant_is_a_mask_of_one_array():
-    for forward in (lambda a, b: np.maximum(a, 0), lambda a, b: np.maximum(a, B) + b, lambda a, b: a + b):
-        with graph_of(forward, A, B) as graph:
-            assert list(larger_of_two(graph)) == []
-    with graph_of(lambda a, b: np.maximum(a, b), A, B[0]) as graph:
-        (node,) = graph.nodes
-        assert list(larger_of_two(graph)) == [] and not same_shapes(node, 0, 1) and same_shapes(node, 0, 0)
