@@ -1,4 +1,4 @@
-"""Python numbers among the inputs of a function that have a gradient.
+"""Python numbers among the inputs of a function or a method that have a gradient.
 
 If the other inputs are arrays, a Python number is usually a constant, such as a learning rate. It is not a constant if
 the code returns a gradient for it. For example, in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)``, ``b`` is
@@ -10,6 +10,7 @@ from __future__ import annotations
 from .adapters import Adapter
 from .adapters.functions import PairAdapter, ValueAndGradientAdapter
 from .adapters.numbers import as_array
+from .adapters.objects import ObjectAdapter
 from .projection import projection_weights, weights_like_outputs
 from .snapshot import Snapshot
 
@@ -21,7 +22,9 @@ def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
     into them.
     """
     kinds = {type(value) for value in adapter.inputs}
-    if not isinstance(adapter, (PairAdapter, ValueAndGradientAdapter)) or not kinds.intersection((int, float)):
+    if not isinstance(adapter, (PairAdapter, ValueAndGradientAdapter, ObjectAdapter)) or not kinds.intersection(
+        (int, float)
+    ):
         return False
     own = Snapshot(adapter.inputs)
     try:

@@ -22,18 +22,27 @@ import numpy as np
 
 from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
 from .adapters.base import is_transpose
+from .adapters.matching import is_number
 from .adapters.numbers import number_subject
-from .gradient_names import closeness
+from .candidates import (
+    Places,
+    changes_in_place,
+    copied,
+    gradient_name,
+    is_unchanged,
+    own_numbers,
+    shares_memory_with_any,
+)
+from .gradient_names import closeness, gradient_of
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import array_module, is_array, is_writeable, leaves, share_memory, to_numpy
+from .nested import array_module, is_array, leaves
 from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
-from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
+from .snapshot import Snapshot, Steps, equal_arrays
 
 STEP = 1e-5
-Places = dict[Steps, Any]
 
 
 def complete_adapter(
@@ -158,6 +167,7 @@ class Search:
             if choice is not None:
                 pairs[steps] = choice
         self._drop_doubtful(pairs)
+        pairs |= self._by_returned_name(pairs)
         pairs |= self._by_order(pairs)
         pairs |= self._by_shape(pairs)
         groups = self._groups(pairs)
@@ -269,6 +279,23 @@ class Search:
             if id(value) not in gradients
         ]
 
+    def _by_returned_name(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
+        """Pair a Python number, such as self.alpha, with the number that backward returns as its gradient, dalpha."""
+        surplus, known = self.adapter.surplus, self.adapter.returned_names()
+        found: dict[Steps, Steps] = {}
+        if not isinstance(surplus, (tuple, list)) or len(known) < len(surplus):
+            return found
+        for k, (name, gradient) in enumerate(zip(known[len(known) - len(surplus) :], surplus, strict=True)):
+            if not name or not is_number(gradient):
+                continue
+            for steps, value in self.candidates.items():
+                unpaired = steps not in pairs and steps not in found and np.ndim(value) == 0
+                if unpaired and name_of(steps) in gradient_of(name) and self._moves(steps):
+                    found[steps] = (("returned", None), ("item", k))
+                    self.produced[found[steps]] = gradient
+                    break
+        return found
+
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
         """Pair the additional gradients that backward returns with the arrays of `_rest`, in the same order."""
         taken = {id(self._value(g)) for g in pairs.values()}
@@ -357,44 +384,3 @@ class Search:
             if not abs(slope - along) <= tolerance * max(abs(slope), abs(along)) or along == 0:
                 return False
         return True
-
-
-def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
-    """Return the arrays and numbers in the user's objects, except arrays that share memory with `known`."""
-    return {
-        steps: value
-        for steps, value in snapshot.places
-        if steps[0] == ("root", 0)
-        if not is_array(value) or (value.dtype.kind in "fiuO" and value.size)
-        if not shares_memory_with_any(value, known)
-    }
-
-
-def changes_in_place(value: Any) -> bool:
-    """Return True for a float array that is not read-only. Other values are replaced by float64 arrays."""
-    return is_array(value) and value.dtype.kind == "f" and is_writeable(value)
-
-
-def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
-    """Return True if `value` is an array that shares memory with one of `arrays`."""
-    return is_array(value) and any(share_memory(value, a) for a in arrays)
-
-
-def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array or sequence still has the values recorded in `snapshot`. A single number is immutable."""
-    old = snapshot.values_of(value)
-    return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
-
-
-def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array or a sequence of numbers. Return a number unchanged."""
-    if is_number_sequence(value):
-        return np.array(value, dtype=np.float64)
-    return to_numpy(value).copy() if is_array(value) else value
-
-
-def gradient_name(steps: Steps) -> str:
-    """Return the name of the place of a gradient, for a note."""
-    if steps[0][0] == "returned":
-        return "a gradient that backward returns"
-    return place_name(steps)

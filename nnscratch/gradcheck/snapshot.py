@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .nested import attribute_of, has_attribute, is_array, is_writeable
+from .nested import ABSENT, attribute_of, has_attribute, is_array, is_writeable
 from .random_states import RandomStates
 
 ATOMS = (
@@ -129,6 +129,8 @@ class Snapshot:
                 yield from ((("attribute", name), member) for name, member in attributes.items())
             for cls in type(value).__mro__:
                 if cls.__module__ not in ("builtins", "numpy"):
+                    if not cls.__module__.startswith(PACKAGE):
+                        self.containers.append((ClassAttributes(cls), class_attributes(cls)))
                     kinds = (list, dict, set, deque, *GENERATORS)
                     for name, member in vars(cls).items():
                         if is_array(member) or isinstance(member, kinds):
@@ -139,6 +141,7 @@ class Snapshot:
                 try:
                     held = slot.__get__(value)
                 except AttributeError:  # the attribute has no value yet
+                    self.containers.append((Slot(value, slot), ABSENT))
                     continue
                 self.containers.append((Slot(value, slot), held))
                 yield ("attribute", name), held
@@ -152,6 +155,7 @@ class Snapshot:
             try:
                 held = cell.cell_contents
             except ValueError:  # the variable has no value yet
+                self.containers.append((cell, ABSENT))
                 continue
             self.containers.append((cell, held))
             yield ("variable", name), held
@@ -162,19 +166,19 @@ class Snapshot:
         if function.__kwdefaults__:
             self.containers.append((function.__kwdefaults__, function.__kwdefaults__.copy()))
             yield from ((("keyword default", name), held) for name, held in function.__kwdefaults__.items())
-        for name in function.__code__.co_names:  # the globals that the function uses
-            if name in function.__globals__:
-                held = function.__globals__[name]
-                if isinstance(held, types.FunctionType):
-                    if held.__globals__ is function.__globals__:
-                        yield ("global", name), held
-                elif (
+        for name in function.__code__.co_names:  # the globals that the function uses or sets
+            held = function.__globals__.get(name, ABSENT)
+            if isinstance(held, types.FunctionType):
+                if held.__globals__ is function.__globals__:
+                    yield ("global", name), held
+            elif not isinstance(held, (type, types.ModuleType, types.BuiltinFunctionType)):
+                self.containers.append((Global(function.__globals__, name), held))
+                if (
                     is_array(held)
                     or isinstance(held, (int, float, tuple, list, dict, set, deque, *GENERATORS))
-                    or type(held).__module__ == function.__module__
+                    or (type(held).__module__ == function.__module__)
                     or has_attribute(held, "named_parameters")
                 ):
-                    self.containers.append((Global(function.__globals__, name), held))
                     yield ("global", name), held
 
     def arrays(self) -> list[Any]:
@@ -213,6 +217,18 @@ class Global:
         self.names, self.name = names, name
 
 
+class ClassAttributes:
+    """A container for the attributes that a class has itself, such as ``Layer.calls = 0``."""
+
+    def __init__(self, cls: type):
+        self.cls = cls
+
+
+def class_attributes(cls: type) -> dict[str, Any]:
+    """Return the attributes of a class, without special names such as ``__doc__`` and without those of base classes."""
+    return {name: value for name, value in vars(cls).items() if not name.startswith("__")}
+
+
 class Defaults:
     """A container for the default values of a function's positional arguments."""
 
@@ -247,12 +263,35 @@ def refill(container: Any, before: Any) -> None:
         if container != before if isinstance(container, set) else not same_items(container, before):
             container.clear()
             container.update(before)
+    elif isinstance(container, ClassAttributes):
+        now = class_attributes(container.cls)
+        for name in now.keys() - before.keys():
+            delattr(container.cls, name)
+        for name, value in before.items():
+            if now.get(name, ABSENT) is not value:
+                setattr(container.cls, name, value)
+    elif before is ABSENT:
+        remove(container)
     elif isinstance(container, types.CellType):
         container.cell_contents = before
     elif isinstance(container, Slot):
         container.slot.__set__(container.owner, before)
     else:
         container.names[container.name] = before
+
+
+def remove(container: Any) -> None:
+    """Remove the value of a variable, a slot or a global, if it has one."""
+    if isinstance(container, Global):
+        container.names.pop(container.name, None)
+        return
+    try:
+        if isinstance(container, Slot):
+            container.slot.__delete__(container.owner)
+        else:
+            del container.cell_contents
+    except (AttributeError, ValueError):  # it still has no value
+        pass
 
 
 def same_items(now: dict, before: dict) -> bool:

@@ -509,6 +509,31 @@ def test_gradients_returned_after_that_of_the_input_belong_to_the_arrays_in_thei
     assert {e.name: e.verdict for e in report} == {"W": "wrong", "b": "right", "x": "right"}
 
 
+def test_the_gradient_of_a_number_of_the_object_may_be_returned_too():
+    class Returns(Dense):
+        def __init__(self, factor=1.0):
+            super().__init__()
+            self.alpha, self.rate, self.wrong = 0.25, 0.5, factor
+
+        def forward(self, x):
+            y = super().forward(x)
+            self.below = np.minimum(y, 0)
+            return np.maximum(y, 0) + self.alpha * self.below
+
+        def backward(self, d):
+            dalpha = self.wrong * np.sum(d * self.below)
+            d = np.where(self.below < 0, self.alpha * d, d)
+            return d @ self.W.T, self.x.T @ d, dalpha, d.sum(axis=0)
+
+    report = check_gradients(Returns(), X)
+    assert report.ok and set(report.entries) == {"x", "W", "alpha", "b"}
+    report = check_gradients(Returns(factor=3.0), X)
+    assert [e.name for e in report if e.verdict == "wrong"] == ["alpha"]
+    layer = Returns()
+    assert set(check_gradients((layer.forward, layer.backward), X).entries) == {"x", "W", "alpha", "b"}
+    assert type(layer.alpha) is float
+
+
 def test_one_gradient_that_two_arrays_could_claim_goes_to_the_one_that_it_fits():
     class Net:
         def __init__(self):

@@ -13,6 +13,7 @@ If a change makes the gradients right, backward contains the mistake on the left
     scaled by a constant                a value that is twice or half as large
     a derivative wrong                  a square added or removed
     a factor missing                    a product or a quotient with another variable, or other parentheses
+    loop in the wrong order             the rounds of a loop in the reverse order
 
 statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree
 of the function. It undoes the change after the function is compiled.
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..nested import attribute_of, is_array
-from .statement_edits import statement_edits
+from .statement_edits import header, statement_edits
 
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
 ELEMENTWISE = frozenset("exp log sqrt tanh sin cos abs sigmoid relu softplus".split())
@@ -144,8 +145,9 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
                 evidence = f"in backward, {words.replace('%e', which)} in `{source}`"
                 found.append(Edit(rank, mistake, evidence, statement.lineno, source, slot, new))
     for rank, mistake, words, statement, (parent, field, index), new in statement_edits(definition, known):
-        ast.fix_missing_locations(ast.copy_location(new, statement))
-        source = ast.unparse(statement)
+        if not hasattr(new, "lineno"):
+            ast.fix_missing_locations(ast.copy_location(new, statement))
+        source = header(statement)
         evidence = f"in backward, {words} in `{source}`"
         found.append(Edit(rank, mistake, evidence, statement.lineno, source, Slot(parent, field, index), new))
     return sorted(found, key=lambda edit: edit.rank)

@@ -18,6 +18,7 @@ import numpy as np
 from ..nested import is_array, leaves
 from ..tape import Node, Tape
 from .axis_roles import axis_roles
+from .operand_names import name_operands
 
 MAX_LAYERS = 6  # rounds of a loop that are inspected one by one
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an element: h, self.x, h[t - 1]
@@ -50,6 +51,7 @@ class ForwardGraph:
 
     def __init__(self, tape: Tape):
         self.tape, self.projection = tape, tape.projection
+        name_operands(tape.nodes, producers_of_operands(tape.nodes))
         every_family: dict[tuple, list[Node]] = {}
         for node in tape.nodes:
             every_family.setdefault(node.family, []).append(node)
@@ -167,7 +169,7 @@ class ForwardGraph:
                 return True
         name = self.variable_name(nodes, j)
         inputs = self.projection.adapter.float_inputs()
-        if name not in inputs:
+        if name not in inputs or inputs[name].ndim == 0:
             return False
         shapes = [np.shape(y) for y in self.projection.outputs if is_array(y)]
         batch = [n for n, v in inputs.items() if v.ndim == 2 and v.shape[0] == inputs[name].shape[0]]
@@ -243,6 +245,16 @@ class ForwardGraph:
             for name, roles in self._roles.items()
             for axis, role in roles.items()
         )
+
+
+def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
+    """Return, for each operation by its number, the operation that computes each of its operands, or None."""
+    made: dict[tuple, Node] = {}
+    found: dict[int, list[Node | None]] = {}
+    for node in nodes:
+        found[node.number] = [made.get(content_key(x)) if isinstance(x, np.ndarray) else None for x in node.operands]
+        made[content_key(node.result)] = node
+    return found
 
 
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:

@@ -1,4 +1,4 @@
-"""Changes of one statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, and another index in an assignment.
+"""Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, an assignment's index, a loop's order.
 
 edits.py adds these changes to the changes of one expression.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-Place = tuple[Any, str, int]  # a list of statements or expressions, and an index: getattr(parent, field)[index]
+Place = tuple[Any, str, int | None]  # a field of a node, or an element of this field: getattr(parent, field)[index]
 BLOCKS = ("body", "orelse", "finalbody")
 
 
@@ -29,6 +29,16 @@ def statement_edits(
             for index, statement in enumerate(block if isinstance(block, list) else ()):
                 for rank, mistake, words, new in other_assignments(statement, id(statement) in looped):
                     yield rank, mistake, words, statement, (parent, field, index), new
+                if isinstance(statement, ast.For):
+                    words = "the rounds of the loop must run in the reverse order"
+                    yield (
+                        0.005,
+                        "loop in the wrong order",
+                        words,
+                        statement,
+                        (statement, "iter", None),
+                        reverse_of(statement),
+                    )
                 for place, new in other_indices(statement, known):
                     yield 0.035, "the wrong array used", "the index `:` is wrong", statement, place, new
 
@@ -47,6 +57,35 @@ def other_assignments(statement: ast.stmt, in_loop: bool) -> Iterator[tuple[floa
     elif isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add) and in_loop:
         words = f"`+=` keeps an old value of `{ast.unparse(statement.target)}` that does not belong"
         yield 0.035, "accumulator not reset", words, ast.Assign([statement.target], statement.value)
+
+
+def reverse_of(loop: ast.For) -> ast.expr:
+    """Return an expression with the items of a loop in the reverse order.
+
+    Examples
+    --------
+    >>> loops = ast.parse("for t in range(T): pass\\nfor t in reversed(range(T)): pass").body
+    >>> [ast.unparse(reverse_of(loop)) for loop in loops]
+    ['[*range(T)][::-1]', 'range(T)']
+    """
+    items = loop.iter
+    if isinstance(items, ast.Call) and ast.unparse(items.func) == "reversed" and len(items.args) == 1:
+        return items.args[0]
+    every = ast.List([ast.Starred(items, ast.Load())], ast.Load())
+    return ast.Subscript(every, ast.Slice(None, None, ast.UnaryOp(ast.USub(), ast.Constant(1))), ast.Load())
+
+
+def header(statement: ast.stmt) -> str:
+    """Return the source of a statement; for a loop, only its first line.
+
+    Examples
+    --------
+    >>> [header(statement) for statement in ast.parse("for t in range(T):\\n    h = t\\ny = h").body]
+    ['for t in range(T):', 'y = h']
+    """
+    if isinstance(statement, ast.For):
+        return f"for {ast.unparse(statement.target)} in {ast.unparse(statement.iter)}:"
+    return ast.unparse(statement)
 
 
 def other_indices(statement: ast.stmt, known: dict[str, Any]) -> Iterator[tuple[Place, ast.expr]]:

@@ -75,7 +75,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     names = [f"operand {j + 1}" for j in range(count)]
     if user_frame is None:
         return Source(family, operation, names, outer_names=names)
-    expression, names, result_name = expression_at(user_frame, names)
+    expression, names, result_name = expression_at(user_frame, names, operation)
     place = f"{os.path.basename(user_frame.f_code.co_filename)}:{user_frame.f_lineno}"
     place += f" from {caller.f_lineno}" if caller is not None else ""
     arguments, call = arguments_of_call(user_frame)
@@ -123,10 +123,11 @@ def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
     return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
 
 
-def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
+def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, list[str], str | None]:
     """Return the source of the operation that `frame` is executing, the sources of its operands, and its target.
 
-    The target is the variable that the result is assigned to, or None.
+    The source of an operand that is not known is its name in `names`, such as "operand 1". The target is the variable
+    that the result is assigned to, or None.
     """
     position = position_in_source(frame)
     line, file = position[0], frame.f_code.co_filename
@@ -147,9 +148,9 @@ def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | N
             parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
     else:
         parts = []
-    if len(parts) == 1 < len(names):  # np.stack of a list: name its elements
+    if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
-    else:
+    elif len(parts) >= len(names):  # otherwise a function such as sum(parts) or x.mean() runs the operation
         for j, part in enumerate(parts[: len(names)]):
             names[j] = ast.unparse(part)
     return source_of(value, tuple(linecache.getlines(file))), names, target

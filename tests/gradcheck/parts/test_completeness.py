@@ -5,6 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 
 import nnscratch as nn
+from nnscratch.gradcheck.candidates import (
+    copied,
+    gradient_name,
+    is_unchanged,
+    own_numbers,
+    shares_memory_with_any,
+)
 from nnscratch.gradcheck.completeness import (
     Unchecked,
     holder_at,
@@ -13,13 +20,6 @@ from nnscratch.gradcheck.completeness import (
     listed,
     lists_its_parameters,
     missing_gradient_message,
-)
-from nnscratch.gradcheck.pairing import (
-    copied,
-    gradient_name,
-    is_unchanged,
-    own_numbers,
-    shares_memory_with_any,
 )
 from nnscratch.gradcheck.projection import projection_weights, weighted_sum
 from nnscratch.gradcheck.snapshot import Snapshot

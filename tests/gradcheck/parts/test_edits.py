@@ -163,6 +163,19 @@ def test_a_statement_that_overwrites_or_adds():
     assert not any("= f(a)" in new for new in mistakes(loop.format("dw -= g(a)")))
 
 
+def test_the_order_of_a_loop():
+    for loop, other in (
+        ("range(T)", "[*range(T)][::-1]"),
+        ("range(T - 1, -1, -1)", "[*range(T - 1, -1, -1)][::-1]"),
+        ("reversed(range(T))", "range(T)"),
+        ("zip(a, b)", "[*zip(a, b)][::-1]"),
+    ):
+        found = changed(f"for t in {loop}:\n    f(t)")
+        assert found[f"for t in {other}:\n    f(t)"] == (
+            "loop in the wrong order", f"the rounds of the loop must run in the reverse order in `for t in {loop}:`"
+        )  # fmt: skip
+
+
 def test_the_index_of_labels():
     labels = np.arange(2)
     found = changed("d[:, t] -= 1", t=labels)
@@ -264,7 +277,8 @@ def test_an_edit_names_its_whole_statement():
 
 def test_only_simple_statements_are_changed():
     assert changed("if x > 0:\n    y = 3", x=1.0) and not changed("if x > 0:\n    pass", x=1.0)
-    assert not changed("for k in range(3):\n    pass") and not changed("return") and not changed("y: int")
+    assert len(changed("for k in range(3):\n    pass")) == 1  # only the order of the loop
+    assert not changed("while x:\n    pass") and not changed("return") and not changed("y: int")
     assert not changed("'''Return 3 * dy.'''")
 
 

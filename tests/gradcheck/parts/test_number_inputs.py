@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.number_inputs import checks_numbers, numbers_as_arrays
 from nnscratch.gradcheck.snapshot import Snapshot
@@ -66,22 +67,31 @@ def test_the_run_leaves_no_trace(bias):
     assert adapter.inputs[0].tolist() == X.tolist() == [[1, 2, 3]]
 
 
-def test_a_method_is_not_run():
-    class Layer:
-        calls = 0
+class PReLU:
+    calls = 0
 
-        def forward(self, x, b):
-            self.calls += 1
-            return x + b
+    def __init__(self, factor=1.0):
+        self.factor = factor
 
-        def backward(self, dy):
-            return dy
+    def forward(self, x, alpha):
+        self.x, self.alpha = x, alpha
+        self.calls += 1
+        return np.where(x > 0, x, alpha * x)
 
-    layer = Layer()
-    adapter = make_adapter(layer, (X, 0.5))
-    runs, run = [], adapter.run
-    adapter.run = lambda: (runs.append(1), run())[1]
-    assert checks_numbers(adapter, Snapshot(layer)) is False and runs == []
+    def backward(self, dy):
+        dx = np.where(self.x > 0, dy, self.alpha * dy)
+        dalpha = self.factor * np.sum(dy * np.minimum(self.x, 0))
+        return dx, dalpha
+
+
+def test_a_number_that_a_method_takes():
+    layer = PReLU()
+    for subject in (layer, (layer.forward, layer.backward)):
+        answer, names, _ = numbers_of(subject, -X, 0.25)
+        assert answer and names == ["alpha"] and layer.calls == 0 and not hasattr(layer, "x")
+        assert list(check_gradients(subject, -X, 0.25).entries) == ["x", "alpha"]
+    wrong = check_gradients(PReLU(factor=3.0), -X, 0.25)
+    assert wrong["x"].verdict == "right" and wrong["alpha"].verdict == "wrong" and wrong.notes == []
 
 
 def test_the_notes_of_the_run_are_dropped():

@@ -218,6 +218,67 @@ def test_globals_are_restored():
     assert GLOBAL is held
 
 
+EMPTY = None
+
+
+def test_globals_that_had_no_value_are_restored():
+    def forward(x):
+        global EMPTY, CREATED
+        EMPTY = CREATED = x
+        return x
+
+    before = Snapshot(forward)
+    forward(np.ones(2))
+    assert EMPTY is CREATED is not None
+    before.restore()
+    assert EMPTY is None and "CREATED" not in globals()
+    Snapshot(forward).restore()
+    assert "CREATED" not in globals() and GLOBAL is not None
+
+
+def test_variables_and_slots_that_had_no_value_are_restored():
+    def forward(x):
+        nonlocal cache
+        cache = x
+
+    def value():
+        return cache
+
+    if False:
+        cache = None
+    slotted = Slotted()
+    before = Snapshot(forward, slotted)
+    before.restore()
+    forward(3)
+    slotted.missing = 4
+    assert value() == 3
+    before.restore()
+    assert not hasattr(slotted, "missing")
+    with pytest.raises(NameError):
+        value()
+
+
+class Counter(Base):
+    calls, last = 0, None
+
+    def forward(self, x):
+        type(self).calls += 1
+        Counter.last = Counter.created = x
+        Base.table = x
+        return x
+
+
+def test_the_attributes_of_classes_are_restored():
+    counter, table = Counter(), Base.table
+    before = Snapshot(counter.forward)
+    counter.forward(np.zeros(2))
+    assert Counter.calls == 1 and Base.table is not table
+    before.restore()
+    assert (Counter.calls, Counter.last) == (0, None) and not hasattr(Counter, "created") and Base.table is table
+    assert "table" not in vars(Counter) and Counter.forward(counter, 3) == 3
+    before.restore()
+
+
 def test_kept_and_read_only_arrays_are_not_restored():
     a, b, c = np.ones(1), np.ones(1), np.ones(1)
     c.flags.writeable = False

@@ -1,0 +1,80 @@
+"""Name the operands of operations whose source does not show them.
+
+The source shows no operand if there is no source text, as in a string that ``exec`` runs, or if a library computes with
+them. For example, ``x.var(axis=0)`` runs six operations, and only the first one reads x. Such an operand gets the name
+of the differentiated array, or a formula such as ``sum(x) / 4``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node
+from ..tape.source import NUMPY
+
+SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
+REDUCTIONS = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
+MAX_LENGTH = 50  # of a formula
+
+
+def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) -> None:
+    """Give a name to each operand of `nodes` that has none, and a formula to each operation without source text.
+
+    `producers` contains, for each operation by its number, the operations that compute its operands.
+    """
+    formulas: dict[int, str] = {}
+    for node in nodes:
+        for j, made in enumerate(producers[node.number]):
+            unknown = node.operand_names[j] == f"operand {j + 1}"
+            same_call = made is not None and users_calls(node) == users_calls(made)
+            if made is not None and same_call and is_inside_numpy(node):
+                name, made.result_name = formulas[made.number], None  # the call returns a later result
+            elif made is not None and unknown:
+                name = made.place.split(": ", 1)[-1] if same_call else made.result_name or formulas[made.number]
+            elif unknown:
+                name = name_of_source(node, j)
+            else:
+                continue
+            node.operand_names[j] = node.outer_names[j] = name
+        formulas[node.number] = formula(node.name, node.operand_names)
+        if node.place.endswith(": "):
+            node.place += formulas[node.number]
+
+
+def is_inside_numpy(node: Node) -> bool:
+    """Return True if a function of NumPy, such as `np.var`, runs the operation."""
+    return len(node.family) > 2 and node.family[2][0].startswith(NUMPY)
+
+
+def users_calls(node: Node) -> list[tuple]:
+    """Return the calls that lead to an operation, as (file, function, position), without those in NumPy's files."""
+    return [call for call in node.family[2:] if not call[0].startswith(NUMPY)]
+
+
+def name_of_source(node: Node, j: int) -> str:
+    """Return a name for operand `j`, which is a number, a differentiated array, or unknown."""
+    value: Any = node.operands[j]
+    if node.variables[j] is not None:
+        return str(node.variables[j]) if node.whole[j] else f"{node.variables[j]}[...]"
+    if np.size(value) == 1 and not isinstance(value, (str, bytes)):
+        return f"{np.asarray(value).item():.4g}"
+    return f"operand {j + 1} of {node.place.split(': ', 1)[-1] or node.name}"
+
+
+def formula(operation: str, names: list[str]) -> str:
+    """Return an operation as a formula, for a report.
+
+    Examples
+    --------
+    >>> formula("matmul", ["x", "w"]), formula("add", ["x @ w", "b"]), formula("add.reduce", ["h"])
+    ('x @ w', '(x @ w) + b', 'sum(h)')
+    """
+    if operation in SYMBOLS and len(names) == 2:
+        found = f" {SYMBOLS[operation]} ".join(f"({n})" if " " in n and not n.endswith(")") else n for n in names)
+    elif operation in ("negative", "square") and len(names) == 1:
+        found = f"-({names[0]})" if operation == "negative" else f"({names[0]}) ** 2"
+    else:
+        found = f"{REDUCTIONS.get(operation, operation)}({', '.join(names)})"
+    return found if len(found) <= MAX_LENGTH else f"{REDUCTIONS.get(operation, operation)}(...)"

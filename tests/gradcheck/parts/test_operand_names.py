@@ -1,0 +1,98 @@
+"""Test the names of operands that the source does not show."""
+
+import numpy as np
+from wrong_gradients import graph_of
+
+from nnscratch.gradcheck import check_gradients
+
+X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
+W = np.array([[0.4, -1.1, 0.2], [0.9, 0.2, -0.3], [1.4, 0.7, 0.1]])
+B = np.array([0.3, -0.2, 0.8])
+
+
+def names(forward, *inputs):
+    """Return, for each operation, its name and the names of its operands."""
+    with graph_of(forward, *inputs) as graph:
+        return [(n.name, *n.operand_names) for n in graph.tape.nodes]
+
+
+def without_source(body):
+    """Return forward as a function of x, w and b whose source text is not known."""
+    space = {"np": np}
+    exec(f"def forward(x, w, b):\n    {body}", space)
+    return space["forward"]
+
+
+def test_code_without_source():
+    forward = without_source("h = np.tanh(x @ w + b)\n    return (h * 2.0).sum(axis=0) / b")
+    assert names(forward, X, W, B) == [
+        ("matmul", "x", "w"),
+        ("add", "x @ w", "b"),
+        ("tanh", "(x @ w) + b"),
+        ("multiply", "tanh((x @ w) + b)", "2"),
+        ("add.reduce", "tanh((x @ w) + b) * 2"),
+        ("divide", "sum(tanh((x @ w) + b) * 2)", "b"),
+    ]
+    with graph_of(forward, X, W, B) as graph:
+        assert graph.nodes[1].place.endswith(": (x @ w) + b") and graph.describe([graph.nodes[2]], 0) == "`(x @ w) + b`"
+
+
+def test_a_part_of_an_array_and_a_long_formula():
+    assert names(without_source("return x[:1] * w[0] - b"), X, W, B)[0] == ("multiply", "x[...]", "w[...]")
+    body = "for k in range(5):\n        x = np.tanh(x)\n        x = x @ w + b\n    return np.tanh(x + b) * 2.0"
+    long = names(without_source(f"y = 0\n    {body}"), X, W, B)
+    assert all(len(name) <= 50 for operands in long for name in operands) and "tanh(...) @ w" in long[-5][1]
+
+
+def test_the_operations_inside_a_function_of_numpy():
+    def forward(x):
+        v = x.var(axis=0)
+        return v + x.mean()
+
+    assert names(forward, X) == [
+        ("add.reduce", "x"),
+        ("divide", "sum(x)", "2"),
+        ("subtract", "x", "sum(x) / 2"),
+        ("square", "x - (sum(x) / 2)"),
+        ("add.reduce", "(x - (sum(x) / 2)) ** 2"),
+        ("divide", "sum((x - (sum(x) / 2)) ** 2)", "2"),
+        ("add.reduce", "x"),
+        ("divide", "sum(x)", "6"),
+        ("add", "v", "x.mean()"),
+    ]
+    with graph_of(forward, X) as graph:  # v is the name of the last result only
+        assert [n.result_name for n in graph.tape.nodes if n.result_name] == ["v"]
+
+
+def test_the_sum_of_a_list():
+    def forward(x, w):
+        return sum([x[0] * w[0], x[1] * w[1], x[1]])
+
+    found = names(forward, X, W)
+    assert found[2][1] == "0" and found[3][1] == "sum([x[0] * w[0], x[1] * w[1], x[1]])"
+    assert found[3][2] == "x[1] * w[1]" and found[4][2] == "x[...]"
+
+
+def test_the_names_that_the_source_shows_stay():
+    def forward(x, w, b):
+        h = x
+        for k in range(2):
+            h = np.tanh(h @ w + b[k])
+        return np.stack([h, x])
+
+    first, second = (("matmul", "h", "w"), ("add", "h @ w", "b[k]"), ("tanh", "h @ w + b[k]")), ()
+    assert names(forward, X, W, B) == [*first, *first, *second, ("concatenate", "h", "x")]
+
+
+def test_the_evidence_names_an_operand_of_code_without_source():
+    space = {"np": np}
+    exec(
+        "def forward(x, w, b):\n    return np.tanh(x @ w + b) * x, (x, w, b)\n"
+        "def backward(dy, cache):\n"
+        "    x, w, b = cache\n    h = np.tanh(x @ w + b)\n    dz = dy * x * (1 - h**2)\n"
+        "    return dz @ w.T, x.T @ dz, dz.sum(axis=0)\n",
+        space,
+    )
+    report = check_gradients((space["forward"], space["backward"]), X, W, B)
+    assert report.diagnoses[0].mistake == "a path missing"
+    assert "no gradient passed through `x`" in report.diagnoses[0].evidence and "operand" not in str(report)
