@@ -112,8 +112,7 @@ class Channel:
             return
         waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
         while not any(select.select(*waiting, 0)):  # read the clock only if the pipe is not ready
-            if any(select.select(*waiting, self.clock.left())):
-                return
+            select.select(*waiting, self.clock.left())
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -121,8 +120,8 @@ class Channel:
             self._wait(self._requests, to_write=True)
             try:
                 rest = rest[os.write(self._requests, rest) :]
-            except BlockingIOError:
-                continue
+            except BlockingIOError:  # the pipe is full: wait again
+                pass
             except OSError:
                 raise WorkerFailed(self._ended()) from None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import re
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,12 +62,11 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
     try:
         described = readable_description(worker.request("describe", names=item.names))
         tried = candidates(item.label, described, given, seed)
-        sent = [{k: v for k, v in c.items() if k != "reading"} for c in tried]
         convention = given.conventions.get(item.label, given.conventions.get("", "sum"))
 
         def check(convention: str) -> tuple[dict, GradientReport]:
-            options = {} if convention == "sum" else {"convention": convention}
-            reply = worker.request("check", names=item.names, candidates=sent, seed=seed, options=options)
+            options = {"convention": convention}
+            reply = worker.request("check", names=item.names, candidates=tried, seed=seed, options=options)
             return tried[int(reply["candidate"])], rebuilt(reply["report"])
 
         chosen, report = check(convention)
@@ -169,8 +169,8 @@ def first_reason(report: GradientReport) -> str:
 def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     """Measure the gradients that the worker's report calls right. If they are wrong, change the report."""
     variables = worker.request("variables")
-    names = [name for name in claimed.entries if name in variables]
-    unmeasured = [name for name in claimed.entries if name not in variables]
+    names = list(claimed.entries)
+    unmeasured = [name for name in names if name not in variables]
     if unmeasured or not names:
         message = f"the judge cannot measure {', '.join(unmeasured)}" if unmeasured else "the report contains no array"
         claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
@@ -179,16 +179,15 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     arrays = [np.asarray(variables[name]) for name in names]
     mode = "full" if sum(a.size for a in arrays) <= FULL_UP_TO else "directional"
     own = check_gradients((forward, backward), *arrays, mode=mode, rng=seed, diagnose=False)
-    if worker.failed:  # check_gradients catches errors in some of its tests
-        raise WorkerFailed("its process ended during the check")
     if own.verdict == "right" and not any(np.any(entry.analytic) for entry in own):
         claimed.traps.append(Trap("zero gradient", "every gradient is zero at these inputs", "cannot tell"))
     for name, entry in zip(names, own.entries.values(), strict=False):
         if entry.verdict != "right":
             claimed.entries[name] = dataclasses.replace(entry, name=name, reason=entry.reason or DISAGREES)
     if own.verdict != "right" and claimed.verdict == "right":
-        worst = next((t for t in own.traps if t.severity == own.verdict), Trap("not confirmed", DISAGREES))
-        claimed.traps.append(dataclasses.replace(worst, severity=own.verdict))
+        worst = next(trap for trap in own.traps if trap.severity == own.verdict)
+        message = re.sub(r"\barray_(\d+)", lambda match: names[int(match[1])], worst.message)
+        claimed.traps.append(dataclasses.replace(worst, message=message))
 
 
 IS_MEAN = (

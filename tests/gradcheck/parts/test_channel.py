@@ -2,10 +2,11 @@
 
 import os
 import threading
+import types
 
 import pytest
 
-from nnscratch.gradcheck.command import wire
+from nnscratch.gradcheck.command import channel, wire
 from nnscratch.gradcheck.command.channel import Channel, WallClock, WorkerFailed, printable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes on Windows have no time limit")
@@ -18,7 +19,7 @@ class Pipes:
     def __init__(self, seconds=5.0, **options):
         (self.worker_in, requests), (replies, self.worker_out) = os.pipe(), os.pipe()
         self.ends = [self.worker_in, requests, replies, self.worker_out]
-        self.channel = Channel(requests, replies, lambda: "its process ended", lambda: None, **options)
+        self.channel = Channel(requests, replies, lambda: "its process ended", self.stop, **options)
         self.channel.clock = WallClock(seconds)
 
     def __enter__(self):
@@ -35,6 +36,9 @@ class Pipes:
         os.close(end)
         self.ends.remove(end)
 
+    def stop(self):
+        self.close(self.worker_out)
+
     def sent(self):
         data = os.read(self.worker_in, 1 << 20)
         header, body = wire.LENGTHS.unpack(data[: wire.LENGTHS.size])
@@ -44,6 +48,7 @@ class Pipes:
 
 def test_a_request_has_a_number_and_its_reply_has_a_value():
     with Pipes() as pipes:
+        assert not pipes.channel.failed
         pipes.reply(number=1, value="one")
         assert pipes.channel.request("describe", names=["f"]) == "one" and not pipes.channel.failed
         assert pipes.sent() == {"number": 1, "operation": "describe", "names": ["f"]}
@@ -124,6 +129,34 @@ def test_a_process_that_ends_after_its_limit_took_too_long():
             pipes.channel.request("check")
 
 
+def test_a_reply_that_has_arrived_is_read_also_after_the_limit():
+    with Pipes(seconds=0.0) as pipes:
+        pipes.reply(number=1, value="one")
+        assert pipes.channel.request("check") == "one"
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Let the channel work as on Windows, where it cannot wait for a pipe with a time limit."""
+    parts = {name: getattr(os, name) for name in ("read", "write")}
+    monkeypatch.setattr(channel, "os", types.SimpleNamespace(name="nt", **parts))
+
+
+def test_a_timer_stops_a_process_that_takes_too_long(windows):
+    with Pipes(seconds=0.05) as pipes, pytest.raises(WorkerFailed, match="not finished after 0.05 seconds"):
+        pipes.channel.request("check")
+
+
+def test_no_timer_is_left_after_a_reply(windows):
+    with Pipes(seconds=1000) as pipes:
+        pipes.reply(number=1, value="one")
+        assert pipes.channel.request("check") == "one"
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    for timer in timers:
+        timer.join(5)
+    assert not any(timer.is_alive() for timer in timers)
+
+
 def test_a_request_and_a_reply_larger_than_a_pipe():
     text = "a" * 300_000
     with Pipes() as pipes:
@@ -143,7 +176,7 @@ def test_a_request_and_a_reply_larger_than_a_pipe():
 
 
 def test_a_clock_counts_down_and_has_a_largest_wait():
-    assert 0 < WallClock(5).left() <= 5 and WallClock(float("inf")).left() == 1e6
+    assert 0 < WallClock(5).left() <= 5 and 0 < WallClock(0.9).left() <= 0.9 and WallClock(float("inf")).left() == 1e6
     with pytest.raises(WorkerFailed, match="not finished after 0 seconds"):
         WallClock(0).left()
 

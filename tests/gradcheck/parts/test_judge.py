@@ -63,17 +63,66 @@ class Zero:
         return 0 * dy
 
 
+class Relu:
+    """Return the positive elements of x, (N, D)."""
+
+    def forward(self, x):
+        self.mask = x > 0
+        return x * self.mask
+
+    def backward(self, dy):
+        return dy * self.mask
+
+
+class NoEffect(Scale):
+    """Double x of shape (N, D). The weight w of shape (D,) has no effect."""
+
+    def forward(self, x):
+        return 2 * x + 0 * self.w
+
+    def backward(self, dy):
+        self.dw = 0 * self.w
+        return 2 * dy
+
+
+class Shifted(Scale):
+    """Scale x of shape (N, D) by w of shape (D,), and add b of shape (D,), with a wrong sign in backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.b = np.array([1.0, 2.0, 3.0, 4.0])
+
+    def forward(self, x):
+        return super().forward(x) + self.b
+
+    def backward(self, dy):
+        self.db = -dy.sum(0)
+        return super().backward(dy)
+
+
+class Rounded(Scale):
+    """Scale x of shape (N, D) by large numbers, and round the gradient of x to integers."""
+
+    def forward(self, x):
+        return 1e9 * super().forward(x)
+
+    def backward(self, dy):
+        return super().backward(1e9 * dy).astype(int)
+
+
 class LocalWorker:
     """A worker in this process. Each value of `changes` changes the reply to the request of this name."""
 
     failed = False
 
     def __init__(self, **changes):
-        self.service = Service("hw.py", types.SimpleNamespace(Scale=Scale, Mean=Mean, Flipped=Flipped, Zero=Zero))
-        self.changes = changes
+        held = Scale, Mean, Flipped, Zero, Relu, NoEffect, Shifted, Rounded
+        self.service = Service("hw.py", types.SimpleNamespace(**{layer.__name__: layer for layer in held}))
+        self.changes, self.requests = changes, []
 
     def request(self, operation, **values):
         values = wire.unpack(*wire.pack(values))
+        self.requests.append((operation, values))
         try:
             reply = getattr(self.service, operation)(**values)
         except Exception as error:
@@ -82,8 +131,8 @@ class LocalWorker:
         return wire.unpack(*wire.pack(copy.deepcopy(reply) if change is None else change(reply)))
 
 
-def judged(name, worker=None, given=None):
-    return judge(worker or LocalWorker(), Item(name, [name]), given or Given(), 0)
+def judged(name, worker=None, given=None, seed=0):
+    return judge(worker or LocalWorker(), Item(name, [name]), given or Given(), seed)
 
 
 # --- the verdict --------------------------------------------------------------------------------------------------
@@ -94,6 +143,35 @@ def test_right_code_is_confirmed_and_its_inputs_are_named():
     assert (found.verdict, found.why) == ("right", "")
     assert found.inputs == ["x 3x4"]
     assert set(found.report.entries) == {"x", "w"}
+
+
+def test_gradients_that_are_zero_in_part_are_right():
+    for name in ("Relu", "NoEffect"):
+        found = judged(name)
+        assert (found.verdict, found.why) == ("right", "")
+        assert not any("convention" in note for note in found.report.notes)  # the option is for wrong code
+
+
+def test_a_seed_decides_the_numbers_of_the_judge():
+    def sent(seed):
+        worker = LocalWorker()
+        judged("Scale", worker, Given(inputs=[np.ones((3, 4))]), seed)
+        return np.concatenate([values["dys"][0] for operation, values in worker.requests if operation == "gradients"])
+
+    np.testing.assert_array_equal(sent(1), sent(1))
+    assert not (sent(1) == sent(2)).any()
+
+
+def test_small_arrays_are_measured_at_each_element_and_large_ones_with_few_requests():
+    def shifted(gradients):
+        gradients["x"][1, 2] += 1
+        return gradients
+
+    found = judged("Scale", LocalWorker(gradients=shifted))
+    assert found.verdict == "wrong" and found.report.entries["x"].worst_index == (1, 2)
+    worker = LocalWorker()
+    found = judged("Scale", worker, Given(inputs=[np.random.default_rng(0).normal(size=(50, 4))]))
+    assert found.verdict == "right" and sum(operation == "outputs" for operation, _ in worker.requests) < 200
 
 
 def test_wrong_code_has_its_first_diagnosis_as_the_reason():
@@ -140,6 +218,26 @@ def test_a_forged_right_is_measured_and_found_wrong():
     assert found.report.entries["x"].reason and found.report.entries["w"].verdict == "right"
 
 
+def test_the_reason_for_a_forged_right_is_the_forgery_with_the_name_of_the_array():
+    found = judged("Shifted", LocalWorker(check=claim_right))
+    why = 'the process that ran the file reported the verdict "right", but the arrays that it returned are wrong'
+    assert (found.verdict, found.why) == ("wrong", f"b: {why}")
+    assert {name: (e.name, e.verdict) for name, e in found.report.entries.items()} == {
+        "w": ("w", "right"), "b": ("b", "wrong"), "x": ("x", "right")}  # fmt: skip
+
+
+def test_a_forged_report_without_traps_gets_the_trap_that_the_judge_finds():
+    worker = LocalWorker(check=claim_right, gradients=lambda g: {**g, "w": g["w"].astype(np.float32)})
+    found = judged("Rounded", worker)
+    assert (found.verdict, found.why) == (
+        "wrong",
+        "wrong dtype: the gradient of x is int64, which cannot hold fractions",
+    )
+    rng = np.random.default_rng(0)
+    found = judged("Scale", LocalWorker(outputs=lambda ys: tuple(y + rng.normal() for y in ys)))
+    assert found.verdict == "cannot tell" and found.why.startswith("not deterministic")
+
+
 def test_a_right_without_arrays_is_not_believed():
     found = judged("Scale", LocalWorker(check=forged(entries=[], traps=[])))
     assert found.verdict == "cannot tell"
@@ -168,6 +266,27 @@ def test_a_worker_that_ends_during_the_check_of_the_judge():
     assert found.verdict == "could not check" and "its process ended" in found.why
 
 
+@pytest.mark.parametrize("operation", ["outputs", "gradients"])
+def test_a_worker_that_ends_at_any_request_gives_no_verdict(operation):
+    class Ends(LocalWorker):
+        def request(self, asked, **values):
+            if self.failed or asked == operation and len([o for o, _ in self.requests if o == operation]) == self.last:
+                self.failed = True
+                raise WorkerFailed("its process ended")
+            return super().request(asked, **values)
+
+    complete = LocalWorker()
+    assert judged("Relu", complete, SMALL).verdict == "right"
+    for count in range([o for o, _ in complete.requests].count(operation)):
+        worker = Ends()
+        worker.last = count
+        found = judged("Relu", worker, SMALL)
+        assert found.verdict == "could not check" and "its process ended" in found.why
+
+
+SMALL = Given(inputs=[np.array([[0.5]])])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -178,6 +297,8 @@ def test_a_worker_that_ends_during_the_check_of_the_judge():
         lambda reply: forged(entries=[e | {"verdict": "perfect"} for e in reply["report"]["entries"]])(reply),
         forged(traps=[{"kind": "a", "message": "b", "severity": "excellent"}]),
         forged(notes=3),
+        lambda reply: forged(entries=[e | {"error": "none"} for e in reply["report"]["entries"]])(reply),
+        lambda reply: forged(entries=[e | {"worst_index": (9, 9)} for e in reply["report"]["entries"]])(reply),
     ],
 )
 def test_a_report_that_cannot_be_read_is_not_a_verdict(change):
@@ -206,6 +327,8 @@ def test_the_worker_gets_real_arrays_and_must_send_a_tuple():
     forward, backward = remote_functions(worker, list(arrays))
     with pytest.raises(TypeError, match="complex arrays are not sent"):
         forward(*[1j * a for a in arrays.values()])
+    with pytest.raises(TypeError, match="complex arrays are not sent"):
+        forward(1j * arrays["w"], arrays["x"])
     with pytest.raises(WorkerFailed, match="its process sent no outputs"):
         forward(*arrays.values())
     worker.changes.clear()
@@ -231,7 +354,7 @@ def entry(**changes):
 
 def test_the_reason_is_a_wrong_trap_then_a_diagnosis_then_an_entry_then_another_trap():
     report = GradientReport("f")
-    report.traps = [Trap("zero gradient", "all are zero", "cannot tell")]
+    report.traps = [Trap("small", "all are small", "note"), Trap("zero gradient", "all are zero", "cannot tell")]
     assert first_reason(report) == "zero gradient: all are zero"
     report.entries = {"w": entry(verdict="wrong")}
     assert first_reason(report) == "w: no known mistake explains this gradient"
