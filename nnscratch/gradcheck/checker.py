@@ -1,8 +1,8 @@
 """check_gradients: compare a hand-written backward pass with finite differences.
 
 1  Copy the inputs. Record the state of the code, and convert its arrays to float64.
-2  Reduce the outputs y to one number, f = <R, y>, with random weights R. Test that forward is deterministic. Search for
-   traps: faults that a comparison of gradients cannot find.
+2  Reduce the outputs y to one number, f = sum(R * y), with random weights R. Test that forward is deterministic. Search
+   for traps: faults that a comparison of gradients cannot find.
 3  Run backward once for the analytic gradients. Search for arrays that affect the outputs but have no gradient.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.

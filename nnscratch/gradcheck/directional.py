@@ -1,8 +1,8 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
 A direction v is an array of random numbers with the shape of the array that is checked. A step along v adds h v to the
-array, so it changes all elements together. The derivative along v must equal <g, v>, the sum of the products of v and
-the gradient g. So the number of forward passes does not depend on the size of the array.
+array, so it changes all elements together. Therefore a few forward passes measure the derivative of f along v, even if
+the array is large. This derivative must equal <g, v>, the sum of the products of v and the gradient g.
 
 If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures derivatives along
 directions that change only a part of the array.

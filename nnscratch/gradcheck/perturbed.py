@@ -91,7 +91,7 @@ class ShiftedOperations:
     def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
         """Return the size of the step from the operands `base` to `arrays`.
 
-        Return None if different elements differ by different numbers.
+        Return None if the step is not the same for all elements that differ.
         """
         if [a.shape for a in base] != [a.shape for a in arrays]:
             return None
@@ -122,7 +122,7 @@ class ShiftedOperations:
 def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
     """Return the size of the step from `old` to `new`.
 
-    Return 0 if the arrays are equal, and None if different elements differ by different numbers.
+    Return 0 if the arrays are equal, and None if the step is not the same for all elements that differ.
 
     The step is imaginary if `new` has an imaginary part.
 

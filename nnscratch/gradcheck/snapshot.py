@@ -35,7 +35,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
-OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # their objects are not followed
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # skip their objects
 PACKAGE = __name__.partition(".")[0]
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
@@ -82,7 +82,7 @@ class Snapshot:
                 if isinstance(value, (float, np.floating)) and isinstance(steps[-1][1], str):
                     self.places.append((steps, value))
                 continue
-            if type(value).__module__.partition(".")[0] in OPAQUE:  # to restore a compiled function crashes the process
+            if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring compiled functions would crash Python
                 continue
             if isinstance(steps[-1][1], str) and is_number_sequence(value):
                 self.places.append((steps, value))

@@ -93,7 +93,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return  # a single number is always a multiple of another number
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
-        rank = 6.5 if round(c) == 2 else 9.5  # three is often the size of an array
+        rank = 6.5 if round(c) == 2 else 9.5  # lower for 3, which is often the size of an array
         case.add(rank, "counted twice", f"{fits}: every contribution is added {round(c)} times")
 
 
@@ -217,7 +217,8 @@ def wrong_shape(case: Case) -> None:
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
     """Return the name of the mistake for a gradient that must be summed over the axes `where`.
 
-    The missing sum is over the batch, which is axis 0 of an input, or over another axis along which NumPy broadcasts.
+    If axis 0 is one of them and has the length of the batch, the sum over the batch is missing. Otherwise, a sum over
+    an axis along which NumPy broadcasts is missing.
     """
     batch = {v.shape[0] for v in case.projection.adapter.inputs if is_array(v) and v.ndim > 0}
     if where[0] == 0 and given.shape[0] in batch:

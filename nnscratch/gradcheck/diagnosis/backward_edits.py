@@ -3,7 +3,7 @@
 This search runs last, for the arrays whose gradient no other search explains. It compiles backward again with one
 change: another variable, a factor added or removed, another sign, number, power or comparison. Suppose that a change
 makes a wrong gradient right, and does not change the right gradients. Then the mistake is in the changed expression.
-The evidence names this expression. It does not name the right one, because the user should find it.
+The evidence names this expression. It does not show the right expression, because the user should find it.
 
 changed_functions.py runs the changed backward, and protects the rest of the program from its effects.
 """

@@ -80,7 +80,7 @@ class Function:
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
-        future = own.co_flags & annotations.compiler_flag  # not 0 if the user's file imports annotations
+        future = own.co_flags & annotations.compiler_flag  # from __future__ import annotations
         try:
             made = compile(around, own.co_filename, "exec", flags=future, dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
@@ -233,7 +233,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
     with projection.unchanged():
         projection.forward()
         recorder = recorded(lambda: projection.adapter.gradients(dys))
-        if not recorder.ran:  # one function returns the loss and its gradients, so it ran as the forward
+        if not recorder.ran:  # backward ran nothing, because one function returns the loss and its gradients
             recorder = recorded(projection.forward)
             recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the functions it calls
         found = []

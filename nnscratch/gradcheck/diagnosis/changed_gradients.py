@@ -6,8 +6,8 @@ free):
 
     evidence    a text in which used_gradients.py replaces "%u" by the name of u
     changes     the arrays c - g, one for each round of a loop
-    free        True if c - g may be multiplied by any factor k, which used_gradients.py computes. Then backward lacks
-                a term with the factor -k, and "%c" in the evidence is replaced by -k
+    free        True if `changes` are arrays t with c - g = k t. used_gradients.py computes the factor k. The wrong
+                gradient lacks the term -k t, so "%c" in the evidence is replaced by -k
 
 The functions share two arguments:
 
@@ -124,7 +124,7 @@ def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
 
 
 def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
-    """Return `g` shifted along an axis, with zeros at the end that becomes free."""
+    """Return `g` shifted along an axis, with zeros at the end that the shift leaves empty."""
     return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
 
 

@@ -148,7 +148,7 @@ class HypothesisTester:
         return self._random_direction(case.name, case.given, np.where(case.smooth, case.true, np.nan))
 
     def _random_direction(self, name: str, given: np.ndarray, true: np.ndarray) -> Direction:
-        """Return a random direction that moves only the elements of one array whose true gradient is known."""
+        """Return a random direction that moves one array: only its elements whose true gradient is known."""
         v = np.where(np.isfinite(true), random_direction(given.shape, self.rng), 0.0)
         return Direction({name: v}, float((given * v).sum()), float((np.nan_to_num(true) * v).sum()))
 
@@ -160,7 +160,7 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step h at which differences of the unchanged forward equal the true derivatives; measure their noise.
+        """Find a step h at which differences of the unchanged forward equal the true derivatives. Measure the noise.
 
         Return False if there is no such step.
         """

@@ -34,7 +34,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: report the last one
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: report the last cut
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)

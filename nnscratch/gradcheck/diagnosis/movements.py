@@ -2,8 +2,8 @@
 
 Suppose that only one step of backward is wrong: the step that computes the gradient of a result u inside forward. Let
 delta be the error of this step, which is the computed gradient of u minus the true gradient of u. Choose a direction v,
-which moves the differentiated arrays. Let du be the derivative of u along v, which is called the movement of u. Then
-the gradients that backward returns have an error along v of <delta, du>, the sum of the products of the elements.
+which moves the differentiated arrays. The movement du of u is the derivative of u along v. Then the gradients that
+backward returns have an error along v of <delta, du>, the sum of the products of the elements.
 
 So each direction gives one linear equation for delta. If there are more directions than elements of u, the equations
 determine delta, and the additional directions test the solution. If there is no solution, no mistake in this step
@@ -35,7 +35,7 @@ class Movements:
     Attributes
     ----------
     directions : list of dict
-        Each direction maps the name of one differentiated array to the values by which the array is moved.
+        Each direction maps the name of one differentiated array to the values that are added to the array.
     errors : ndarray
         For each direction, the derivative of f according to backward minus the true derivative.
     noise : float

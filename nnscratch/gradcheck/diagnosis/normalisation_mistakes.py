@@ -1,6 +1,6 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Batch normalisation and its relatives compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
+Batch normalisation and similar layers compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
 let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. If x moves by d, then xhat
 moves by P(d / s). A right backward computes P(dy / s), with the same P.
 

@@ -1,10 +1,10 @@
 """Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
 
 Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Suppose that
-backward uses c instead of g, and makes no other mistake. Let du be the derivative of u along a direction v, which is
-called the movement of u. Then the gradients that backward returns have an error along v of <c - g, du>, the sum of the
-products of the elements. So any formula for c can be tested without another forward pass. For example, c may be g for
-one sample only, g times an array that forward computed, or g without the targets.
+backward uses c instead of g, and makes no other mistake. The movement du of u is the derivative of u along a direction
+v. Then the gradients that backward returns have an error along v of <c - g, du>, the sum of the products of the
+elements. So any formula for c can be tested without another forward pass. For example, c may be g for one sample only,
+g times an array that forward computed, or g without the targets.
 
 A `Site` is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on
 u, or in the gradient of one array only.

@@ -177,8 +177,8 @@ def owner_of(view: np.ndarray) -> np.ndarray:
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
     """Return (name, flat indices) if `array` contains only elements of one differentiated array, and zeros.
 
-    `name` is the name of the differentiated array. The indices say where each element of `array` is in it. The index of
-    a zero is -1, because a zero may come from padding.
+    `name` is the name of the differentiated array. For each element of `array`, the index says where this element is in
+    the differentiated array. The index of a zero is -1, because a zero may come from padding.
     """
     flat = np.ravel(array)
     for name, variable in variables.items():
