@@ -26,6 +26,7 @@ in a file of this folder, and extend :func:`find_adapter` to recognise the form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -112,30 +113,14 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     if isinstance(subject, type):
         return class_adapter(subject, inputs)
     if isinstance(subject, Module):
-        if loss is not None and (isinstance(loss, type) or not (callable(loss) and hasattr(loss, "backward"))):
-            got = f"the class {loss.__name__} itself" if isinstance(loss, type) else type(loss).__name__
-            raise TypeError(f"loss must be a Module such as nn.MSELoss(), got {got}")
-        return ModuleAdapter(subject, inputs, loss, targets)
+        return module_adapter(subject, inputs, loss, targets)
     if loss is not None:
         raise TypeError(
             f"loss= can only be used with a Module, got {type(subject).__name__}. Compute the loss in "
             f"the forward function instead"
         )
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
-        owner = attribute_of(subject[0], "__self__")
-        same = owner is not None and owner is attribute_of(subject[1], "__self__")
-        # For two methods of one object, check the whole object. math.sin is no method, but it has a __self__ too: math.
-        if same and not isinstance(owner, ModuleType):
-            if isinstance(owner, Module):
-                return ModuleAdapter(owner, inputs)
-            if required_names(subject[0]) == required_names(subject[1]) and len(inputs) > 1:  # cost, cost_prime
-                return CostPrimeAdapter(owner, *subject, inputs)
-            if function_name(subject[1]) not in BACKWARDS and is_slope(*subject, inputs):  # net.sigmoid_prime(z)
-                return SlopeAdapter(*subject, inputs)
-            return object_adapter(owner, inputs, *subject)
-        if all(takes_context(part) for part in subject):
-            return FunctionAdapter(function_name(subject[0]), *subject, inputs)
-        return (SlopeAdapter if is_slope(*subject, inputs) else PairAdapter)(*subject, inputs)
+        return pair_adapter(*subject, inputs)
     if is_three_functions(subject):
         owner = attribute_of(subject[0], "__self__")
         if owner is not None and all(attribute_of(part, "__self__") is owner for part in subject):
@@ -159,3 +144,32 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         "backward, an object with params and loss, or a function that returns (loss, gradient); got "
         f"{type(subject).__name__}. The page 'Your course, your framework' of the documentation lists all forms"
     )
+
+
+def module_adapter(module: Module, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
+    """Return the adapter for a Module, with or without a loss. Raise TypeError if `loss` is not a Module."""
+    if loss is not None and (isinstance(loss, type) or not (callable(loss) and hasattr(loss, "backward"))):
+        got = f"the class {loss.__name__} itself" if isinstance(loss, type) else type(loss).__name__
+        raise TypeError(f"loss must be a Module such as nn.MSELoss(), got {got}")
+    return ModuleAdapter(module, inputs, loss, targets)
+
+
+def pair_adapter(forward: Callable, backward: Callable, inputs: tuple) -> Adapter:
+    """Return the adapter for two functions, or for two methods of one object.
+
+    The pair may also be a function and its derivative, or a cost and the gradients of the weights.
+    """
+    owner = attribute_of(forward, "__self__")
+    same = owner is not None and owner is attribute_of(backward, "__self__")
+    # For two methods of one object, check the whole object. math.sin is no method, but it has a __self__ too: math.
+    if same and not isinstance(owner, ModuleType):
+        if isinstance(owner, Module):
+            return ModuleAdapter(owner, inputs)
+        if required_names(forward) == required_names(backward) and len(inputs) > 1:  # cost, cost_prime
+            return CostPrimeAdapter(owner, forward, backward, inputs)
+        if function_name(backward) not in BACKWARDS and is_slope(forward, backward, inputs):  # net.sigmoid_prime(z)
+            return SlopeAdapter(forward, backward, inputs)
+        return object_adapter(owner, inputs, forward, backward)
+    if takes_context(forward) and takes_context(backward):
+        return FunctionAdapter(function_name(forward), forward, backward, inputs)
+    return (SlopeAdapter if is_slope(forward, backward, inputs) else PairAdapter)(forward, backward, inputs)

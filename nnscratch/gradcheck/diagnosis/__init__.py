@@ -101,21 +101,7 @@ def diagnose_entries(
     derivatives : dict of str to list of (ndarray, Derivative)
         In directional mode, for each wrong array: random directions, and the derivative of f along each direction.
     """
-    cases: dict[str, Case] = {}
-    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the given and the true gradient of each right array
-    true_gradients: dict[str, np.ndarray] = {}
-    for name, e in report.entries.items():
-        if name in derivatives:
-            cases[name] = DirectionalCase(e, projection, gradients[name], derivatives[name])
-        elif np.shape(e.numeric) == e.shape:
-            true_gradients[name] = e.numeric
-            if e.verdict == "wrong":
-                cases[name] = Case(e, projection)
-            else:
-                right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
-        elif e.verdict == "right":  # right along random directions, therefore right in every element
-            true_gradients[name] = gradients[name]
-            right[name] = (gradients[name], gradients[name])
+    cases, right, true_gradients = sorted_entries(report, projection, gradients, derivatives)
     directional = {name: case for name, case in cases.items() if name in derivatives}
     for case in cases.values():
         case.few = are_few(cases)
@@ -138,10 +124,7 @@ def diagnose_entries(
         attempt(report, keep_what_holds_elsewhere, cases, projection, search)
         report.notes[:] = dict.fromkeys(report.notes)
     attempt(report, backward_edits, cases, projection, gradients)
-    explained: dict[str, int] = {}
-    for case in cases.values():
-        for mistake in {d.mistake for _, d in case.found}:
-            explained[mistake] = explained.get(mistake, 0) + 1
+    explained = Counter(mistake for case in cases.values() for mistake in {d.mistake for _, d in case.found})
     at_place = Counter(key for case in cases.values() for key in {(d.mistake, d.place) for _, d in case.found})
     for case in cases.values():
         case.entry.diagnoses = sorted(case.ranked(at_place), key=lambda d: -explained[d.mistake])
@@ -149,6 +132,35 @@ def diagnose_entries(
             case.entry.reason = "no known mistake explains this gradient"
             if case.by_element:
                 case.entry.reason += f"; the worst elements: {worst_elements(case.given, case.true)}"
+
+
+def sorted_entries(
+    report: GradientReport,
+    projection: Projection,
+    gradients: dict[str, np.ndarray],
+    derivatives: dict[str, list[tuple[np.ndarray, Derivative]]],
+) -> tuple[dict[str, Case], dict[str, tuple[np.ndarray, np.ndarray]], dict[str, np.ndarray]]:
+    """Sort the arrays into wrong and right ones. Return three dictionaries: cases, right, true gradients.
+
+    `cases` contains a `Case` for each wrong array. `right` contains the gradient from backward and the true gradient of
+    each right array. The third dictionary contains the true gradients that are known. The arguments are those of
+    `diagnose_entries`.
+    """
+    cases: dict[str, Case] = {}
+    right, true_gradients = {}, {}
+    for name, e in report.entries.items():
+        if name in derivatives:
+            cases[name] = DirectionalCase(e, projection, gradients[name], derivatives[name])
+        elif np.shape(e.numeric) == e.shape:
+            true_gradients[name] = e.numeric
+            if e.verdict == "wrong":
+                cases[name] = Case(e, projection)
+            else:
+                right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
+        elif e.verdict == "right":  # right along random directions, therefore right in every element
+            true_gradients[name] = gradients[name]
+            right[name] = (gradients[name], gradients[name])
+    return cases, right, true_gradients
 
 
 def attempt(report: GradientReport, search: Callable, *arguments: Any) -> None:
