@@ -33,8 +33,8 @@ class Pipes:
         os.write(self.worker_out, wire.frame(values))
 
     def close(self, end):
+        self.ends.remove(end)  # first, because the thread of a timer also calls this
         os.close(end)
-        self.ends.remove(end)
 
     def stop(self):
         self.close(self.worker_out)
