@@ -161,7 +161,7 @@ def pair_adapter(forward: Callable, backward: Callable, inputs: tuple) -> Adapte
     """
     owner = attribute_of(forward, "__self__")
     same = owner is not None and owner is attribute_of(backward, "__self__")
-    # For two methods of one object, check the whole object. math.sin is no method, but it has a __self__ too: math.
+    # For two methods of one object, check the whole object. math.sin is not a method: its __self__ is the module math.
     if same and not isinstance(owner, ModuleType):
         if isinstance(owner, Module):
             return ModuleAdapter(owner, inputs)

@@ -28,7 +28,9 @@ def function_name(function: Any) -> str:
 
 
 def signature(function: Callable) -> inspect.Signature:
-    """Return ``inspect.signature(function)``. This also works for NumPy's ufuncs, which have none before NumPy 2.4.
+    """Return ``inspect.signature(function)``.
+
+    This function also works for NumPy's ufuncs, which have no signature before NumPy 2.4.
 
     Examples
     --------

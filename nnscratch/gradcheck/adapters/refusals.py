@@ -104,7 +104,7 @@ def object_refusal(instance: Any, forward: Callable, backward: Callable, input_n
 
 
 def class_refusal(cls: type, inputs: tuple) -> TypeError:
-    """Return the error for a class instead of an object.
+    """Return the error that is raised if the user gives a class instead of an object.
 
     Examples
     --------

@@ -53,7 +53,8 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # one name is the output's: the name that is not a target's, or y, or else the first
+            if len(more) > extra:
+                # One of these names is the output. Leave out the names that are no target's, or y, or else the first.
                 targets = [n for n in more if is_target_name(n)]
                 ways = targets, [n for n in targets if n not in self.output_names], without_y(targets)
                 more = next((way for way in ways if len(way) == extra), more[1:])
@@ -141,8 +142,11 @@ def names_with_options(forward: Callable, cost: Callable, count: int) -> list[st
         return names
     options = optional_names(forward)
     taken = [n for n in [*of_cost, *optional_names(cost)] if n not in names and n not in options]
-    only_target = len(taken) == 1 and is_target_name(taken[0])  # such as loss(Y) of an object, or cost(x, y) for x
-    more = count - len(names) - (len(taken) if only_target else max(len(taken) - 1, 0))  # one takes the output
+    # The cost takes the output and the targets. But loss(Y) of an object takes only the target, and so does cost(x, y)
+    # if forward takes x.
+    only_target = len(taken) == 1 and is_target_name(taken[0])
+    targets = len(taken) if only_target else max(len(taken) - 1, 0)
+    more = count - len(names) - targets
     return [*names, *options[: max(more, 0)]]
 
 

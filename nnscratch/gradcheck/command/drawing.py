@@ -312,7 +312,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     Parameters
     ----------
     keys : list of str
-        The keys that forward uses. For a computed key, such as ``parameters["W" + str(l)]``, its start ``"W"``.
+        The keys that forward uses. For a computed key, such as ``parameters["W" + str(l)]``: its start ``"W"``.
     rng : numpy.random.Generator
 
     Raises

@@ -19,6 +19,7 @@ from ..report import GradientReport
 from ..tape import CannotTape, Node, Tape, change_path
 from .array_mistakes import explain_constant
 from .case import Case
+from .edits import fits_into
 from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
 from .gradient_errors import gradient_errors
 from .hypotheses import Hypothesis, HypothesisTester, search_failed
@@ -321,7 +322,7 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
             continue
         for values, factor in graph.arrays.get(1, {}).values():
             a = np.asarray(values[0])
-            if a.size < 2 or not a.all() or not broadcasts_to(a.shape, case.shape):
+            if a.size < 2 or not a.all() or not fits_into(a.shape, case.shape):
                 continue
             multiplied = f"given = true / `{factor}`: backward does not multiply by `{factor}`"
             case.test_undone(case.given * a, 2.5, "a factor missing", multiplied)
@@ -331,11 +332,6 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
             else:
                 extra = f"given = true * `{factor}`: the factor `{factor}` does not belong in this gradient"
                 case.test_undone(case.given / a, 2.6, "a factor too many", extra)
-
-
-def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    """Return True if an array of shape `small` can be broadcast to the shape `large`."""
-    return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small[::-1], large[::-1], strict=False))
 
 
 def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

@@ -9,7 +9,6 @@ from wrong_gradients import case_of, graph_of, new_tester, project, ranked
 
 from nnscratch.gradcheck.diagnosis.forward_mistakes import (
     add_path_factor,
-    broadcasts_to,
     counted,
     explains,
     forward_mistakes,
@@ -117,15 +116,6 @@ def test_the_least_rank_of_a_mistake_that_explains_all_arrays():
 def test_the_arrays_that_a_hypothesis_explains_in_words():
     assert explains(Hypothesis(1, "", "", "", {}, "w")).startswith("this explains the gradient of this array (")
     assert explains(Hypothesis(1, "", "", "", {})).startswith("this explains the gradients of all arrays (")
-
-
-@pytest.mark.parametrize(
-    "small, large, fits",
-    [((), (2, 3), True), ((3,), (2, 3), True), ((2, 1), (2, 3), True), ((2, 3), (2, 3), True), ((1,), (2, 3), True),
-     ((2,), (2, 3), False), ((1, 2, 3), (2, 3), False), ((4, 3), (2, 3), False)],
-)  # fmt: skip
-def test_shapes_that_can_be_broadcast(small, large, fits):
-    assert broadcasts_to(small, large) == fits
 
 
 # --- the search ------------------------------------------------------------------------------------------------------
