@@ -160,7 +160,7 @@ class Adapter:
             outside, result = gradients_of_outside(
                 self.returning, result, self.input_names, self.inputs, self.returned_names
             )
-        if isinstance(result, (tuple, list)) and self.returning is not None and len(result) > 1:
+        if isinstance(result, (tuple, list)) and self.returning is not None:
             result, note = in_input_order(result, self.input_names, self.inputs, self.returned_names)
             if note:
                 self.add_note(note)
@@ -182,7 +182,7 @@ def container_of_one(result: Any, inputs: tuple) -> str:
         return ""
     if isinstance(result, tuple) and len(result) == 1 and is_array(result[0]):
         return "tuple"
-    if isinstance(result, list) and value.ndim:
+    if isinstance(result, list):
         try:
             return "list" if np.shape(result) == value.shape else ""
         except ValueError:  # a ragged list

@@ -85,8 +85,9 @@ def object_adapter(
             return ObjectAdapter(instance, inputs, *methods)
     if backward is None:
         return None
-    if rate_name(backward, count) is not None:
-        updating = LearningRateAdapter(instance, forward, backward, inputs, count)
+    rate = rate_name(backward, count)
+    if rate is not None:
+        updating = LearningRateAdapter(instance, forward, backward, inputs, rate)
         if updating.parameters() or needs_more(backward, count):
             return updating
     original = backward

@@ -41,7 +41,8 @@ class LearningRateAdapter(Adapter):
     """An object whose backward takes a learning rate and changes the weights: W becomes W - rate * dW.
 
     The gradient of a weight is its change, divided by -rate. After each backward, the adapter restores the weights. The
-    weights are the float arrays that backward changes and forward does not change.
+    weights are the float arrays that backward changes and forward does not change. `rate` is the name of the argument
+    of `backward` that is the learning rate.
 
     Examples
     --------
@@ -56,17 +57,17 @@ class LearningRateAdapter(Adapter):
     ...         self.w = self.w - lr * dy * self.x
     ...         return dx
     >>> layer = Scale()
-    >>> adapter = LearningRateAdapter(layer, layer.forward, layer.backward, (np.array([3.0, 4.0]),))
+    >>> adapter = LearningRateAdapter(layer, layer.forward, layer.backward, (np.array([3.0, 4.0]),), "lr")
     >>> adapter.gradients(adapter.run())
     {'w': array([ 9., 16.]), 'x': array([3., 4.])}
     >>> print(layer.w)
     [1. 1.]
     """
 
-    def __init__(self, instance: Any, forward: Callable, backward: Callable, inputs: tuple, outputs: int = 1):
+    def __init__(self, instance: Any, forward: Callable, backward: Callable, inputs: tuple, rate: str):
         super().__init__([instance], type(instance).__name__, inputs, forward)
         self.forward = forward
-        self.backward = functools.partial(backward, **{rate_name(backward, outputs) or "lr": RATE})
+        self.backward = functools.partial(backward, **{rate: RATE})
         self._places: dict[str, Steps] = {}
         before = Snapshot([instance], self.inputs)
         try:

@@ -15,6 +15,7 @@ from nnscratch.gradcheck.adapters.matching import (
     match_keys,
     match_some,
     nested_as_inputs,
+    numbers_with_gradients,
     shape_of,
     skipped_inputs,
 )
@@ -234,6 +235,43 @@ def test_inputs_that_are_not_floats_in_a_dictionary_of_gradients():
     assert same(match.given, {"w": DW}) and list(match.surplus) == ["dids"]
     match = match_gradients(DW, ["ids", "w"], (np.arange(2), W))
     assert same(match.given, {"w": DW})
+
+
+# --- Python numbers with a gradient ----------------------------------------------------------------------------------
+
+
+def numbers_of(result, inputs, *returned):
+    """Return the names of the numbers that have a gradient, if the inputs are x, w and b."""
+    return numbers_with_gradients(result, ["x", "w", "b"][: len(inputs)], inputs, lambda: list(returned))
+
+
+def test_numbers_have_a_gradient_of_their_name():
+    result = {"dx": DX, "dw": 2.0, "db": 3.0}
+    assert numbers_of(result, (X, 0.5, 1.0)) == ["w", "b"] and numbers_of(result, (2.0, 0.5, 1.0)) == ["w", "b"]
+    assert numbers_of({"dx": 1.0, "db": 3.0}, (2.0, 0.5, 1.0)) == ["x", "b"]
+    assert numbers_of({"b": 3.0, "x": 1.0}, (2.0, 0.5, 1.0)) == ["b"]  # x may be a copy of the input
+    assert numbers_of({"db": np.array(3.0)}, (X, W, 1.0)) == ["b"]
+
+
+def test_an_integer_has_a_gradient_if_it_has_the_name_of_a_weight():
+    assert numbers_of({"dx": 1.0, "dw": 2.0, "db": 3.0}, (2, 1, 0)) == ["w", "b"]
+    assert numbers_of({"dx": 1.0, "dw": 2.0, "db": 3.0}, (2, np.int64(1), True)) == []
+
+
+def test_gradients_that_are_no_numbers():
+    for gradient in (DB, "text", None, 3, np.arange(2), np.array(3), ()):
+        assert numbers_of({"db": gradient}, (X, W, 1.0)) == []
+    assert numbers_of({"db": DB, "dw": 2.0}, (X, W, B)) == [] and numbers_of(3.0, (X, W, 1.0)) == []
+    assert numbers_of([DX, DW, 3.0], (X, W, 1.0), "dx", "dw", "db") == []
+
+
+def test_numbers_in_the_return_statement():
+    result = (DX, DW, 3.0)
+    assert numbers_of(result, (X, W, 1.0), "dx", "dw", "db") == ["b"]
+    assert numbers_of(result, (X, W, 1.0), "loss", "dx", "dw", "db") == ["b"]
+    assert numbers_of((1.0, *result), (X, W, 1.0), "dw", "db") == numbers_of(result, (X, W, 1.0)) == []
+    assert numbers_of(result, (X, W, 1.0), "dx", "dw", "") == []
+    assert numbers_with_gradients(result, ["x", "w", "b"], (X, W, B), none) == []
 
 
 # --- the order of the gradients --------------------------------------------------------------------------------------

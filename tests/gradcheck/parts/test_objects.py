@@ -95,6 +95,10 @@ def test_the_names_in_the_return_statement_give_the_order():
     assert lists(adapter.match_to_inputs((DY, np.ones(2)))) == {"x": DY.tolist(), "y": [1, 1]}
 
 
+def test_several_numbers_are_no_container_of_one_gradient():
+    assert container_of_one((1.0, 2.0, 3.0), (X[0],)) == ""
+
+
 def test_the_container_of_one_gradient():
     assert container_of_one((DY,), (X,)) == "tuple" and container_of_one((DY, DY), (X, X)) == ""
     assert container_of_one((2.0,), (X,)) == "" and container_of_one([DY], (X,)) == ""
@@ -432,7 +436,7 @@ class Learns:
 
 
 def learning(layer, *inputs):
-    return LearningRateAdapter(layer, layer.forward, layer.backward, inputs or (X,))
+    return LearningRateAdapter(layer, layer.forward, layer.backward, inputs or (X,), "lr")
 
 
 def test_the_gradient_is_the_change_divided_by_the_rate():
@@ -454,8 +458,21 @@ def test_a_result_that_depends_on_the_rate_is_noted():
             super().backward(dy, lr)
             return dy * self.w
 
-    adapter = learning(Late())
-    assert len(adapter.notes) == 2 and "depends on the learning rate" in adapter.notes[0]
+    class LateInOne(Late):
+        def backward(self, dy, lr):
+            return super().backward(dy, lr), dy
+
+    for layer in (Late(), LateInOne()):
+        adapter = learning(layer)
+        assert len(adapter.notes) == 2 and "depends on the learning rate" in adapter.notes[0]
+
+
+def test_the_weights_may_be_complex():  # during a complex step
+    layer = Learns()
+    adapter = learning(layer)
+    layer.w = layer.w + 1e-20j
+    assert list(adapter.parameters()) == ["b"] and list(adapter.complex_parameters()) == ["w", "b"]
+    assert adapter.complex_parameters()["w"] is layer.w
 
 
 def test_several_outputs_and_a_rate_with_a_default():
@@ -467,7 +484,7 @@ def test_several_outputs_and_a_rate_with_a_default():
             return super().backward(dy, learning_rate) + 2 * dz
 
     layer = Two()
-    adapter = LearningRateAdapter(layer, layer.forward, layer.backward, (X,), 2)
+    adapter = LearningRateAdapter(layer, layer.forward, layer.backward, (X,), "learning_rate")
     assert len(adapter.run()) == 2
     assert lists(adapter.gradients((DY, DY)))["x"] == (DY * W + 2 * DY).tolist()
 

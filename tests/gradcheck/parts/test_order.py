@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.adapters.order import (
     array_outside,
     gradients_of_outside,
@@ -122,6 +123,16 @@ def test_gradients_of_global_weights():
     assert list(own) == ["x"] and own["x"] is DX
     given, own = outside(reads_globals, (DW, DX), ["x", "y"], (X, B), "", "dV", "dx")  # a loss in front
     assert list(given) == ["dV"] and list(own) == ["x"]
+
+
+def test_the_adapter_keeps_the_gradients_of_other_arrays():
+    def loss(x):
+        dx, dV, dU = DX, DW, DB
+        return float(reads_globals(x).sum() + (V**2).sum() + U.sum()), dx, dV, dU
+
+    adapter = make_adapter(loss, (X,))
+    adapter.run()
+    assert adapter.gradients((1.0,))["x"] is DX and list(adapter.surplus) == ["dV", "dU"]
 
 
 def test_an_input_hides_a_global_of_its_name():

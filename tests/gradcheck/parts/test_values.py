@@ -376,6 +376,13 @@ def test_arguments_of_backward_are_found_by_their_names():
     assert given[0] is dh and given[1].tolist() == [4, 4] and given[2] is h and given[3] is x
 
 
+def test_the_backward_of_a_loss_may_take_the_targets_first():
+    logits, t, kept = np.ones(2), np.zeros(2), np.full(2, 7.0)
+    forward = lambda logits, t: loss(logits, t)  # noqa: E731
+    given = called(forward, lambda t, dvalues: (dvalues, t), (logits, t), (1.0,), output=kept)
+    assert given[0] is kept and given[1] is t
+
+
 def test_the_backward_of_a_loss_gets_predictions_and_targets():
     p, t = np.ones(2), np.zeros(2)
     given = called(loss, lambda dvalues, target: (dvalues, target), (p, t), (1.0,))
