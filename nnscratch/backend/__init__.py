@@ -24,9 +24,10 @@ from .device import (
     to_numpy,
 )
 from .graphs import allow_graphs, recorded
-from .kernels import fused, fused_rows, only_if
+from .kernels import fused, only_if
 from .nccl import NcclSum
 from .random import generator, uniform_like
+from .rows import fused_rows
 from .scalars import deferred_reads, to_floats, to_scalar
 from .sums import scatter_add, sum_rows, sums_of_squares
 from .threads import num_threads, parallel_for, run_concurrently, single_threaded_blas

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -207,69 +206,3 @@ def _parts(arguments: str) -> list[tuple[list[str], int]]:
         parts = int(count[:-1]) if count else 0
         found.append(([f"{name}{k}" for k in range(parts)] if parts else [name], parts))
     return found
-
-
-def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str) -> Callable:
-    """Decorate a function of the rows of a matrix, such as softmax, so that a few kernels compute it on a GPU.
-
-    `rows` defines quantities of a row, such as its maximum. For each quantity, one reduction kernel computes the
-    quantity of every row. Then one kernel computes all elements.
-
-    Parameters
-    ----------
-    inputs, outputs : str
-        The function's arguments in order, as for `fused`. The first output is the matrix, of shape (n, columns). Inputs
-        are numbers or arrays that broadcast with the matrix, or None, which counts as 0. Declare an output with one
-        number for each row as ``raw``, such as ``raw T loss``. `body` then assigns to ``loss[row]``.
-    rows : dict
-        The keys are the names of the quantities of a row. Each value is a tuple of three C expressions: the number for
-        one element, the combination of two such numbers a and b, and the number for an empty row. An expression may
-        use the inputs and the quantities defined before it. The order of combination is arbitrary, but it is the same
-        in every run.
-    body : str
-        The computation for one element, in C. ``row`` and ``column`` are its indices.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> @fused_rows("T x", "T p", {"total": ("x", "a + b", "0")}, "p = x / total;")
-    ... def shares(x, p):
-    ...     np.divide(x, x.sum(axis=1, keepdims=True), out=p)
-    >>> x = np.array([[1.0, 3.0], [2.0, 0.0]])
-    >>> shares(x, x)
-    >>> print(x)
-    [[0.25 0.75]
-     [1.   0.  ]]
-    """
-    types = {part.split()[-1]: part.strip() for part in f"{inputs}, {outputs}".split(",")}
-    split, rest = len(inputs.split(",")), "const long long row = i / columns, column = i % columns;\n"
-
-    def decorate(function: Callable) -> Callable:
-        @functools.cache
-        def kernels(xp: ModuleType) -> tuple[dict[str, tuple[list[str], Callable]], Callable]:
-            known, reductions = dict(types), {}
-            for name, (each, combine, start) in rows.items():
-                used = [k for k in known if re.search(rf"\b{k}\b", each)]
-                declared, title = ", ".join(known[k] for k in used), f"{function.__name__}_{name}"
-                reduction = xp.ReductionKernel(declared, f"T {name}", each, combine, f"{name} = a", start, title)
-                reductions[name], known[name] = (used, reduction), f"T {name}"
-            ins = [part for part in inputs.split(",")] + [f"T {name}" for name in rows] + ["int64 columns"]
-            return reductions, xp.ElementwiseKernel(", ".join(ins), outputs, rest + body, function.__name__)
-
-        @functools.wraps(function)
-        def call(*args: Any) -> None:
-            matrix = args[split]
-            if isinstance(matrix, np.ndarray):
-                function(*args)
-                return
-            xp = array_module(matrix)
-            args = [xp.zeros(1, dtype=matrix.dtype) if a is None else a for a in args]
-            known, (reductions, elements) = dict(zip(types, args, strict=True)), kernels(xp)
-            for name, (used, reduction) in reductions.items():
-                known[name] = reduction(*(known[k] for k in used), axis=1, keepdims=True)
-            elements(*args[:split], *(known[name] for name in rows), matrix.shape[1], *args[split:])
-
-        call.gpu_kernels = kernels
-        return call
-
-    return decorate

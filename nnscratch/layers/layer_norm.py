@@ -35,7 +35,8 @@ from ..checks import check_floats, check_gradient, flag, not_negative, positive_
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means, squares
+from .fast_products import column_sums, row_means, squares
+from .kernels.layer_norm import LAYER_NORM_BACKWARD, LAYER_NORM_FORWARD
 
 
 class LayerNorm(Module):
@@ -80,33 +81,56 @@ class LayerNorm(Module):
 
     def forward(self, x: Array) -> Array:
         check_last_axis(self, x, self.normalized_shape, like=self.weight)
-        xp = backend.array_module(x)
-        c = x - row_means(x)
-        r = (1 / xp.sqrt(row_means(squares(c)) + self.eps)).astype(x.dtype, copy=False)  # (..., 1)
-        n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
+        y, n, r = empty_rows(x), empty_rows(x), empty_rows(x[..., :1])
+        layer_norm_forward(x, self.weight.data, None if self.bias is None else self.bias.data, self.eps, y, n, r)
         self.save_for_backward(n, r)
-        y = n * self.weight.data
-        if self.bias is not None:
-            y += self.bias.data
         return y
 
     def backward(self, dy: Array) -> Array:
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
-        xp, D = backend.array_module(dy), self.normalized_shape
+        D = self.normalized_shape
         if self.bias is not None:
-            self.bias.grad += dy.reshape(-1, D).sum(axis=0)
-        self.weight.grad += (dy * n).reshape(-1, D).sum(axis=0)
+            self.bias.grad += column_sums(dy.reshape(-1, D))
+        self.weight.grad += column_sums((dy * n).reshape(-1, D))
         if self.weight.examples is not None:
             self.weight.keep(Each((dy * n).reshape(len(dy), -1, D).sum(axis=1)))
             if self.bias is not None:
                 self.bias.keep(Each(dy.reshape(len(dy), -1, D).sum(axis=1)))
-        dn = dy * self.weight.data
-        dx = dn - row_means(dn)
-        dn_n = xp.multiply(dn, n, out=dn)  # in the memory of dn, which is not needed again
-        dx -= n * row_means(dn_n)
-        dx *= r
+        dx = empty_rows(dy)
+        layer_norm_backward(dy, self.weight.data, n, r, dx)
         return dx
+
+
+@backend.fused_rows(*LAYER_NORM_FORWARD)
+def layer_norm_forward(x: Array, w: Array, b: Array | None, eps: float, y: Array, n: Array, r: Array) -> None:
+    """Write the results of the forward equations into `y`, `n` and `r`. On a GPU this is one kernel."""
+    c = np.subtract(x, row_means(x), out=n)  # in the memory of n
+    np.divide(1, np.sqrt(mean_squares(c, temp=y) + eps), out=r)
+    np.multiply(c, r, out=n)
+    np.multiply(n, w, out=y)
+    if b is not None:
+        y += b
+
+
+@backend.fused_rows(*LAYER_NORM_BACKWARD)
+def layer_norm_backward(dy: Array, w: Array, n: Array, r: Array, dx: Array) -> None:
+    """Write dx. On a GPU this is one kernel."""
+    dn = dy * w
+    np.subtract(dn, row_means(dn), out=dx)
+    dn_n = np.multiply(dn, n, out=dn)  # in the memory of dn, which is not needed again
+    dx -= n * row_means(dn_n)
+    dx *= r
+
+
+def mean_squares(c: Array, temp: Array) -> Array:
+    """Return the mean square of each row, shape (..., 1). `temp` may receive the squares, which saves an array."""
+    return row_means(squares(c) if c.dtype == np.float16 else np.multiply(c, c, out=temp))
+
+
+def empty_rows(x: Array) -> Array:
+    """Return a new array of the shape of `x`. On a GPU it is C-contiguous: the rows are one after the other."""
+    return backend.array_module(x).empty_like(x, order="K" if isinstance(x, np.ndarray) else "C")
 
 
 def check_last_axis(owner: Module, x: Array, size: int, like: Parameter) -> None:

@@ -28,8 +28,9 @@ from ..checks import check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means, squares
-from .layer_norm import check_last_axis
+from .fast_products import column_sums, row_means
+from .kernels.rms_norm import RMS_NORM_BACKWARD, RMS_NORM_FORWARD
+from .layer_norm import check_last_axis, empty_rows, mean_squares
 
 
 class RMSNorm(Module):
@@ -67,16 +68,33 @@ class RMSNorm(Module):
     def forward(self, x: Array) -> Array:
         check_last_axis(self, x, self.normalized_shape, like=self.weight)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        r = (1 / backend.array_module(x).sqrt(row_means(squares(x)) + eps)).astype(x.dtype, copy=False)  # (..., 1)
-        n = x * r
+        y, n, r = empty_rows(x), empty_rows(x), empty_rows(x[..., :1])
+        rms_norm_forward(x, self.weight.data, eps, y, n, r)
         self.save_for_backward(n, r)
-        return n * self.weight.data
+        return y
 
     def backward(self, dy: Array) -> Array:
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
-        self.weight.grad += (dy * n).reshape(-1, self.normalized_shape).sum(axis=0)
+        self.weight.grad += column_sums((dy * n).reshape(-1, self.normalized_shape))
         if self.weight.examples is not None:
             self.weight.keep(Each((dy * n).reshape(len(dy), -1, self.normalized_shape).sum(axis=1)))
-        dn = dy * self.weight.data
-        return r * (dn - n * row_means(dn * n))
+        dx = empty_rows(dy)
+        rms_norm_backward(dy, self.weight.data, n, r, dx)
+        return dx
+
+
+@backend.fused_rows(*RMS_NORM_FORWARD)
+def rms_norm_forward(x: Array, w: Array, eps: float, y: Array, n: Array, r: Array) -> None:
+    """Write the results of the forward equations into `y`, `n` and `r`. On a GPU this is one kernel."""
+    np.divide(1, np.sqrt(mean_squares(x, temp=y) + eps), out=r)
+    np.multiply(x, r, out=n)
+    np.multiply(n, w, out=y)
+
+
+@backend.fused_rows(*RMS_NORM_BACKWARD)
+def rms_norm_backward(dy: Array, w: Array, n: Array, r: Array, dx: Array) -> None:
+    """Write dx. On a GPU this is one kernel."""
+    dn = dy * w
+    np.subtract(dn, n * row_means(dn * n), out=dx)
+    dx *= r

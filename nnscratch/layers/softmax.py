@@ -46,7 +46,7 @@ def softmax(x: Array, out: Array | None = None) -> Array:
 
 @backend.fused_rows(*SOFTMAX_OF_ROWS)
 def softmax_of_rows(x: Array, y: Array) -> None:
-    """Write the softmax of each row of `x`, shape (n, C), into `y`. On a GPU these are three kernels."""
+    """Write the softmax of each row of `x`, shape (n, C), into `y`. On a GPU this is one kernel."""
     np.subtract(x, x.max(axis=1, keepdims=True), out=y)
     np.exp(y, out=y)
     y /= row_sums(y)

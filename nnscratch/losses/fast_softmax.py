@@ -1,7 +1,7 @@
 """Softmax of every row of a matrix, with the logarithms that CrossEntropyLoss needs, in the fastest form.
 
 On the CPU the rows are processed in chunks. A chunk is small enough to stay in the processor's cache from one operation
-to the next. On a GPU four kernels compute everything.
+to the next. On a GPU one kernel computes everything.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 test_every_case.py tests the results of the kernels on the stand-in, with the machine's C compiler.
 """
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -16,9 +17,6 @@ import pytest
 
 import nnscratch
 from nnscratch import backend
-from nnscratch.layers.linear_cross_entropy import softmax_minus_target_of_chunk
-from nnscratch.layers.softmax import softmax_of_rows
-from nnscratch.losses.fast_softmax import softmax_of_chunk
 from nnscratch.optim.kernels import RMSPROP_STEPS, adagrad_step, adam_step, momentum_step, scale, sgd_step
 from nnscratch.training.async_steps import scale_by
 
@@ -30,7 +28,7 @@ class SOURCES:
     def ElementwiseKernel(*made_of, options=()):  # noqa: N802
         return *made_of, *options
 
-    ReductionKernel = ElementwiseKernel
+    RawKernel = ElementwiseKernel
 
 
 def kernels():
@@ -59,15 +57,25 @@ def kernels():
             if hasattr(value, "gpu_kernel"):
                 found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernel(SOURCES)
                 found[f"{value.__name__} of {value.__module__}, only if"] = value.gpu_kernel(SOURCES, True)
-            if hasattr(value, "gpu_kernels"):
-                found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernels(SOURCES)[1]
     return found
 
 
-def reductions():
-    """Return the arguments of every ReductionKernel in the package."""
-    functions = softmax_minus_target_of_chunk, softmax_of_chunk, softmax_of_rows
-    return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
+@functools.cache
+def rows_kernels():
+    """Return (code, name) of every kernel of `fused_rows` in the package, for all dtypes, arrays and numbers."""
+    found = {}
+    for info in pkgutil.walk_packages(nnscratch.__path__, "nnscratch."):
+        if info.name.endswith("__main__"):
+            continue
+        for function in vars(importlib.import_module(info.name)).values():
+            rows = getattr(function, "gpu_rows", None)
+            for dtype, numbers in itertools.product(("float16", "float32", "float64"), (False, True)) if rows else ():
+                dtypes = [dtype if letter == "T" else "int64" for *_, letter, _ in rows.parameters]
+                if numbers:  # instead of all inputs except the labels
+                    dtypes = [d if d == "int64" or k >= rows.first_output else None for k, d in enumerate(dtypes)]
+                title = f"{function.__module__}.{function.__name__} of {dtype}{' and numbers' * numbers}"
+                found[title.removeprefix("nnscratch.")] = rows.kernel(SOURCES, tuple(dtypes))
+    return found
 
 
 NUMBERS = set(
@@ -94,15 +102,12 @@ def test_the_kernels_are_found():
         "layers.gelu.tanh_forward",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
-        "layers.linear_cross_entropy.softmax_minus_target_of_chunk",
         "layers.lstm.step_backward",
         "layers.lstm.step_forward",
         "layers.rnn.relu_backward",
         "layers.rnn.relu_forward",
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
-        "layers.softmax.softmax_of_rows",
-        "losses.fast_softmax.softmax_of_chunk",
         "optim.kernels.adagrad_step",
         "optim.kernels.adam_step",
         "optim.kernels.momentum_step",
@@ -111,6 +116,15 @@ def test_the_kernels_are_found():
         "training.async_steps.check_and_record",
         "training.async_steps.scale_by",
         "uniform",
+    }
+    assert {name.split(" of ")[0] for name in rows_kernels()} == {
+        "layers.layer_norm.layer_norm_backward",
+        "layers.layer_norm.layer_norm_forward",
+        "layers.linear_cross_entropy.softmax_minus_target_of_chunk",
+        "layers.rms_norm.rms_norm_backward",
+        "layers.rms_norm.rms_norm_forward",
+        "layers.softmax.softmax_of_rows",
+        "losses.fast_softmax.softmax_of_chunk",
     }
 
 
@@ -141,49 +155,28 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
             arguments.append(_kernel._ArgInfo(1, cupy.ndarray, own, 1 if flat else 2, flat, True))
     arguments.append(_kernel._ArgInfo(2, type(None), None, 1 if contiguous else 2, True, True))
     types = _kernel._TypeMap((("L", np.dtype(np.int64)), ("T", np.dtype(dtype))))
-    compile_for_a_gpu(
-        _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, ""), options
-    )
+    source = _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, "")
+    compile_for_a_gpu("#include <cupy/carray.cuh>\n" + source, options)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("contiguous", [True, False])
-@pytest.mark.parametrize("name", reductions())
-def test_the_source_that_cupy_makes_of_a_reduction_compiles(name, dtype, contiguous):
-    cupy = pytest.importorskip("cupy")
-    from cupy._core import _kernel, _reduction
-
-    if not hasattr(_reduction, "_ReductionKernel_get_cached_function_code"):
-        pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
-    ins, out, each, combine, after, start, title = reductions()[name]
-    kernel = cupy.ReductionKernel(*reductions()[name])
-    own = np.dtype(dtype)
-    arguments = [_kernel._ArgInfo(1, cupy.ndarray, own, 2, contiguous, True) for _ in range(kernel.nin)]
-    arguments += [_kernel._ArgInfo(1, cupy.ndarray, own, 1, True, True)]
-    arguments += [_kernel._ArgInfo(2, type(None), None, axes, True, True) for axes in (2, 1)]  # the two indices
-    arguments += [_kernel._ArgInfo(3, type(None), np.dtype(np.int32), 0, True, True)]
-    params = (
-        *_kernel._get_param_info(ins, True), *_kernel._get_param_info(out, False),
-        *_kernel._get_param_info("CIndexer _in_ind, CIndexer _out_ind", False),
-        *_kernel._get_param_info("int32 _block_stride", True),
-    )  # fmt: skip
-    types = _kernel._TypeMap((("T", own), ("IndexT", np.dtype(np.int32))))
-    source = _reduction._ReductionKernel_get_cached_function_code(
-        kernel.nin, 1, params, tuple(arguments), types, title, 512, "T", start, each, combine, after, "", ()
-    )
-    compile_for_a_gpu(source)
+@pytest.mark.parametrize("architecture", [75, 90])
+@pytest.mark.parametrize("name", rows_kernels())
+def test_the_source_of_a_kernel_of_rows_compiles(name, architecture):
+    pytest.importorskip("cupy")
+    code, _ = rows_kernels()[name]
+    compile_for_a_gpu(code, architecture=architecture)
 
 
-def compile_for_a_gpu(source, options=()):
+def compile_for_a_gpu(source, options=(), architecture=80):
     """Compile with NVIDIA's compiler and CuPy's headers. An error makes the test fail."""
     import cupy
     from cupy.cuda import nvrtc
 
     folders = [Path(cupy.__file__).parent / "_core" / "include", *nvidia_headers()]
-    program = nvrtc.createProgram("#include <cupy/carray.cuh>\n" + source, "kernel.cu", [], [])
+    program = nvrtc.createProgram(source, "kernel.cu", [], [])
     try:
         nvrtc.compileProgram(
-            program, [*(f"-I{folder}" for folder in folders), "--std=c++17", "-arch=compute_80", *options]
+            program, [*(f"-I{folder}" for folder in folders), "--std=c++17", f"-arch=compute_{architecture}", *options]
         )
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(program))

@@ -242,3 +242,51 @@ def test_a_layer_of_the_package_fails_as_soon_as_its_xp_is_planted_with_np(file,
             y = layer(x)
             dy = tuple(cp.ones_like(part) for part in y) if isinstance(y, tuple) else cp.ones_like(y)
             layer.backward(*dy) if isinstance(dy, tuple) else layer.backward(dy)
+
+
+CODE = """
+typedef double T;
+extern "C" __global__ void __launch_bounds__(64) scaled(const long long n, const T a, const float *x, T *y) {
+    const long long k = blockIdx.x * blockDim.x + threadIdx.x;
+    for (long long i = k; i < n; i += 2 * blockDim.x) y[i] = a * x[i];
+}"""
+
+
+def test_a_raw_kernel_is_compiled_and_runs_every_thread_of_every_block(cp):
+    x, y = cp.arange(1000, dtype=np.float32), cp.zeros(1000)
+    for threads in (1, 64):
+        y.fill(0)
+        with strict_cupy.whole_blocks() if threads > 1 else contextlib.nullcontext(), strict_cupy.counted() as counts:
+            cp.RawKernel(CODE, "scaled")((2,), (64,), (np.int64(1000), np.float64(0.5), x, y))
+        assert counts == strict_cupy.Counts(launches=1)
+        np.testing.assert_array_equal(y.get(), np.arange(1000) / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": 1000}, "n must be a number of int64, got 1000"),
+        ({"a": np.float32(1)}, "a must be a number of float64"),
+        ({"x": np.ones(2, np.float32)}, "x must be an array of float32"),
+        ({"x": "y"}, "x must be an array of float32"),
+        ({"y": None}, "got 3 arguments; it takes 4"),
+    ],
+    ids=str,
+)
+def test_a_raw_kernel_refuses_what_a_gpu_would_take_as_it_is(change, message, cp):
+    args = {"n": np.int64(2), "a": np.float64(1), "x": cp.ones(2, np.float32), "y": cp.ones(2)}
+    args |= {k: args.get(v, v) if isinstance(v, str) else v for k, v in change.items()}
+    with pytest.raises(TypeError, match=message):
+        cp.RawKernel(CODE, "scaled")((1,), (1,), tuple(a for a in args.values() if a is not None))
+
+
+@pytest.mark.parametrize(("blocks", "threads"), [(0, 1), (1, 0), (1, 65), (1 << 31, 1)])
+def test_a_raw_kernel_refuses_blocks_that_a_gpu_cannot_start(blocks, threads, cp):
+    args = np.int64(2), np.float64(1), cp.ones(2, np.float32), cp.ones(2)
+    with pytest.raises(strict_cupy.CUDARuntimeError, match=f"cannot launch {blocks} blocks of {threads} threads"):
+        cp.RawKernel(CODE, "scaled")((blocks,), (threads,), args)
+
+
+def test_a_raw_kernel_needs_its_code(cp):
+    with pytest.raises(ValueError, match="other: the code has no such kernel"):
+        cp.RawKernel(CODE, "other")

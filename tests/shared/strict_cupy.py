@@ -18,8 +18,8 @@ stricter than CuPy's own:
   (`launches_of_product`), and for a reshape that cannot be a view.
 - While a stream records a graph, only kernels, operations with ``out=`` and views are allowed. They run when the graph
   is launched, and this is one launch.
-- ElementwiseKernel and ReductionKernel compile the very source that a GPU would get, with the machine's C compiler, and
-  run it.
+- ElementwiseKernel and RawKernel compile the very source that a GPU would get, with the machine's C compiler, and run
+  it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -529,66 +530,94 @@ void {self.name}(const long long *_strides, const long long *_shape, int _axes, 
         return getattr(ctypes.CDLL(str(compiled(source))), self.name)
 
 
-class ReductionKernel:
-    """cupy.ReductionKernel, over the last axis of matrices only, and given arrays only; compiled by the C compiler.
+class RawKernel:
+    """cupy.RawKernel, compiled by the C compiler; blocks of one axis only.
 
-    What is combined in which order is as little to be relied on as on a GPU: three sums and a sum of them.
+    On a GPU a kernel gets its arguments as they are: a wrong type or number of arguments gives wrong results, or
+    worse. Here it is an error. By default every block has one thread, which is fast. In `whole_blocks`, a block has all
+    its threads.
     """
 
-    def __init__(self, in_params: str, out_params: str, map_expr: str, reduce_expr: str, post_map_expr: str,
-                 identity: str, name: str = "reduce_kernel"):  # fmt: skip
-        self.ins = ElementwiseKernel._arguments(in_params)
-        ((out,), self.name) = ElementwiseKernel._arguments(out_params), name
-        if any(argument.raw for argument in (*self.ins, out)):
-            raise TypeError(f"{name}: CuPy refuses raw arguments where the axis is not the first")
-        self.out, self.expressions = out, (map_expr, reduce_expr, post_map_expr, identity)
+    threads_of_a_block: int | None = 1  # None: as many as the call says
 
-    def __call__(self, *args: Any, axis: int, keepdims: bool = False) -> ndarray:
-        if len(args) != len(self.ins):
-            raise TypeError(f"Wrong number of arguments for {self.name}")
-        types: dict[str, np.dtype] = {}
-        for argument, value in zip(self.ins, args, strict=True):
-            if not isinstance(value, ndarray):
-                raise mixed(self.name, value)
-            if value.dtype != types.setdefault(argument.type, value.dtype):
-                raise TypeError(f"Type is mismatched. {argument.name} {value.dtype} {types[argument.type]}")
-        n, columns = np.broadcast_shapes(*(value.shape for value in args))
-        if axis != 1:
-            raise ValueError("the stand-in's ReductionKernel knows axis=1 only")
+    def __init__(self, code: str, name: str, options: tuple[str, ...] = ()):
+        if options:
+            raise TypeError(f"the stand-in's RawKernel does not know {options}")
+        found = re.search(rf'extern "C" __global__ void (?:__launch_bounds__\((\d+)\) )?{name}\(([^)]*)\)', code)
+        if not found:
+            raise ValueError(f"{name}: the code has no such kernel")
+        self.name, self.most_threads = name, int(found[1] or 1024)
+        self.code, self.signature = code.replace("#include <cuda_fp16.h>", "").replace('extern "C"', ""), found[2]
+        meaning = {c: dtype for dtype, c in (*C_TYPES.items(), ("float16", "__half"), ("int8", "signed char"))}
+        meaning |= {new: meaning[old] for old, new in re.findall(r"typedef (\w+) (\w+);", code)}
+        self.parameters = []  # (name, dtype, True if it is a pointer)
+        for parameter in self.signature.split(","):
+            c_type, pointer, own = re.fullmatch(r"\s*(?:const )?([\w ]+?) (\*?)(\w+)\s*", parameter).groups()
+            self.parameters.append((own, np.dtype(meaning[c_type]), bool(pointer)))
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        if Stream.records(lambda: self(grid, block, args)):
+            return
+        if len(args) != len(self.parameters):
+            raise TypeError(f"{self.name}: got {len(args)} arguments; it takes {len(self.parameters)}")
+        ((blocks,), (threads,)) = grid, block
+        if not 1 <= blocks < 1 << 31 or not 1 <= threads <= self.most_threads:
+            raise CUDARuntimeError(f"{self.name}: cannot launch {blocks} blocks of {threads} threads")
+        c_values = []
+        for (name, dtype, is_pointer), value in zip(self.parameters, args, strict=True):
+            if not isinstance(value, ndarray if is_pointer else np.generic) or value.dtype != dtype:
+                kind = "an array" if is_pointer else "a number"
+                raise TypeError(f"{self.name}: {name} must be {kind} of {dtype}, got {value!r} of {type(value)}")
+            pointer = ctypes.c_void_p(value._a.ctypes.data) if is_pointer else None
+            c_values.append(pointer or np.ctypeslib.as_ctypes_type(dtype)(value))
         COUNTS.launches += 1
-        arrays = [np.ascontiguousarray(np.broadcast_to(value._a, (n, columns))) for value in args]
-        out = np.empty((n, 1), dtype=types[self.out.type])
-        function = self._compiled(tuple(sorted((t, C_TYPES[dtype.name]) for t, dtype in types.items())))
-        function(ctypes.c_longlong(n), ctypes.c_longlong(columns), *(ctypes.c_void_p(a.ctypes.data)
-                                                                    for a in (*arrays, out)))  # fmt: skip
-        return ndarray(out if keepdims else out[:, 0])
+        threads = min(threads, self.threads_of_a_block or threads)
+        function = self._compiled()
+        run = [threading.Thread(target=function, args=(threads, k, ctypes.c_longlong(blocks), *c_values))
+               for k in range(1, threads)]  # fmt: skip
+        for thread in run:
+            thread.start()
+        function(threads, 0, ctypes.c_longlong(blocks), *c_values)
+        for thread in run:
+            thread.join()
 
     @functools.cache  # noqa: B019 (kernels live as long as the process)
-    def _compiled(self, names: tuple[tuple[str, str], ...]) -> Any:
-        each, combine, post, start = self.expressions
-        taken = ", ".join(f"const {a.type} *_{a.name}" for a in self.ins)
-        here = "\n".join(f"const {a.type} {a.name} = _{a.name}[_row * _columns + _j];" for a in self.ins)
+    def _compiled(self) -> Any:
         source = f"""{MATH}
-{chr(10).join(f"typedef {c} {t};" for t, c in names)}
-#define _REDUCE(a, b) ({combine})
-#define _POST(a) ({post})
-void {self.name}(long long _n, long long _columns, {taken}, {self.out.type} *_out) {{
-    for (long long _row = 0; _row < _n; _row++) {{
-        {self.out.type} _sum[3];
-        for (int _k = 0; _k < 3; _k++) _sum[_k] = {start};
-        for (long long _j = 0; _j < _columns; _j++) {{
-            {here}
-            const {self.out.type} _one = {each};
-            _sum[_j % 3] = _REDUCE(_sum[_j % 3], _one);
-        }}
-        _sum[0] = _REDUCE(_sum[0], _sum[2]);
-        _sum[0] = _REDUCE(_sum[0], _sum[1]);
-        #define {self.out.name} (_out[_row])
-        _POST(_sum[0]);
-        #undef {self.out.name}
+#include <sched.h>
+#include <stdatomic.h>
+typedef float16 __half;
+typedef struct {{ unsigned int x; }} _index;
+static _Thread_local _index blockIdx, threadIdx, blockDim;
+#define __global__ static
+#define __shared__ static
+#define __launch_bounds__(threads)
+static void __syncthreads(void) {{
+    static atomic_uint arrived, times;
+    const unsigned int before = times;
+    if (atomic_fetch_add(&arrived, 1) + 1 == blockDim.x) {{ arrived = 0; times++; }}
+    else while (times == before) sched_yield();
+}}
+{self.code}
+void _launch(int _threads, int _thread, long long _blocks, {self.signature}) {{
+    blockDim.x = _threads, threadIdx.x = _thread;
+    for (long long _block = 0; _block < _blocks; _block++) {{
+        blockIdx.x = _block;
+        {self.name}({", ".join(name for name, *_ in self.parameters)});
+        __syncthreads();
     }}
 }}"""
-        return getattr(ctypes.CDLL(str(compiled(source))), self.name)
+        return ctypes.CDLL(str(compiled(source)))._launch
+
+
+@contextlib.contextmanager
+def whole_blocks() -> Iterator[None]:
+    """Run the blocks of a RawKernel with all their threads, inside a ``with`` block. Each is a thread of the CPU."""
+    RawKernel.threads_of_a_block = None
+    try:
+        yield
+    finally:
+        RawKernel.threads_of_a_block = 1
 
 
 @functools.cache
@@ -748,7 +777,7 @@ class NcclCommunicator:
 class Cupy(types.ModuleType):
     """Return the module ``cupy``."""
 
-    ndarray, ufunc, ElementwiseKernel, ReductionKernel = ndarray, Ufunc, ElementwiseKernel, ReductionKernel
+    ndarray, ufunc, ElementwiseKernel, RawKernel = ndarray, Ufunc, ElementwiseKernel, RawKernel
     matmul = staticmethod(matmul)
     __version__ = "strict stand-in"
 
