@@ -20,7 +20,7 @@ def test_a_number_for_each_row(name, dtype, rng, on_cuda, on_cpu):
         np.testing.assert_allclose(there, y, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
-@pytest.mark.parametrize("rows", [7, TALL, 2 * TALL + 1, 2003], ids="{} rows".format)
+@pytest.mark.parametrize("rows", [7, TALL, 2 * TALL + 1, 2003], ids="{} rows".format)  # 2003 is a prime number
 @pytest.mark.parametrize("order", "CF")
 def test_a_number_for_each_column(rows, order, rng, on_cuda, on_cpu):
     x = np.asarray(rng.normal(size=(rows, 5)), order=order)
