@@ -29,6 +29,20 @@ def test_a_report_has_a_row_for_each_array():
     assert titles == ["w (2): right", "error 0.0e+00", "b (a number): wrong", "error 0.0e+00"]
 
 
+def test_the_rows_of_a_report_do_not_overlap():
+    report = GradientReport("code", {n: entry([[1, 2]] * 3, [[1, 2.5]] * 3, name=n) for n in ("w", "b", "c")})
+    figure = draw_report(report)
+    figure.canvas.draw()
+    assert np.asarray(figure.canvas.buffer_rgba()).min() == 0  # the picture has black letters
+    rows = list(zip(*[iter(figure.axes)] * 3, strict=True))  # a scatter, a map, and the colour bar of the map
+    sides = [[axes.get_tightbbox() for axes in row] for row in rows]
+    for scatter, image, bar in sides:
+        assert scatter.x1 < image.x0 and image.x1 <= bar.x0 and bar.x1 > 0.95 * figure.bbox.x1
+    for above, below in zip(sides, sides[1:], strict=False):
+        assert min(box.y0 for box in above) > max(box.y1 for box in below)
+    assert [row[0].get_title()[0] for row in rows] == ["w", "b", "c"]
+
+
 def test_arrays_that_were_not_compared_have_no_picture():
     other = entry([1, 2], [1, 2])
     other.analytic = np.ones(3)
@@ -51,6 +65,16 @@ def test_the_points_of_the_scatter(verdict, colour):
         "analytic",
     )
     assert axes.lines[0].get_slope() == 1 and axes.lines[0].get_xy1() == (0, 0)
+    assert axes.lines[0].get_zorder() < points.get_zorder()  # the points hide the line
+
+
+def test_each_verdict_has_a_marker():
+    markers = []
+    for verdict in ("right", "wrong", "cannot tell"):
+        axes = Figure().add_subplot()
+        draw_scatter(axes, entry([1, 2], [1, 2], verdict))
+        markers.append(axes.collections[0].get_paths()[0].vertices.tolist())
+    assert markers[0] != markers[1] != markers[2] != markers[0]
 
 
 def test_a_scatter_of_equal_points_has_a_width():
@@ -60,6 +84,12 @@ def test_a_scatter_of_equal_points_has_a_width():
     axes = Figure().add_subplot()
     draw_scatter(axes, entry([5.0], [5.0]))  # the picture contains 0
     assert axes.get_xlim() == pytest.approx((-0.25, 5.25))
+
+
+def test_small_gradients_fill_the_scatter():
+    axes = Figure().add_subplot()
+    draw_scatter(axes, entry([1e-9, 3e-9], [1e-9, 2e-9]))
+    assert axes.get_xlim() == axes.get_ylim() == pytest.approx((-0.05 * 3e-9, 1.05 * 3e-9))
 
 
 def drawn_map(*arrays, **options):
@@ -88,6 +118,15 @@ def test_the_colours_of_a_map_without_errors_or_values():
     assert drawn_map([1.0, 2.0], [1.0, 2.0])[1].get_clim() == (0, 1)
     assert drawn_map([NAN, NAN], [1.0, 2.0])[1].get_clim() == (0, 1)
     assert drawn_map([NAN, 4.0], [1.0, 2.0])[1].get_clim() == (0, 2)
+
+
+def test_each_element_of_a_map_is_a_rectangle_with_a_number():
+    for columns in (2, 40):
+        axes, image = drawn_map(np.ones((2, columns)), np.zeros((2, columns)))
+        assert axes.get_aspect() == "auto" and image.get_interpolation() == "nearest"
+        for ticks in (axes.get_xticks(), axes.get_yticks()):
+            assert len(ticks) <= 9 and (ticks == np.round(ticks)).all()
+        assert image.colorbar.ax.get_ylabel() == "|analytic - numeric|"
 
 
 def test_a_map_of_directions():
