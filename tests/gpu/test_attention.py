@@ -54,3 +54,18 @@ def test_launches_of_a_linear_layer():
         with strict_cupy.counted() as counts:
             layer.backward(y)
         assert counts.launches == 5  # two products; the bias: zeros, the sum over the rows, an addition
+
+
+def test_launches_of_a_training_step_of_a_transformer():
+    tokens = np.random.default_rng(0).integers(0, 6, (3, 5))
+    launches = []  # with one block and with two
+    for blocks in (1, 2):
+        with strict_cupy.installed():
+            model = nn.models.TransformerLM(6, 8, 2, blocks, 16, rng=1).to("cuda")
+            optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
+            trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, max_norm=1.0)
+            trainer.enqueue_step(tokens, tokens)
+            with strict_cupy.counted() as counts:
+                trainer.enqueue_step(tokens, tokens)
+        launches.append(counts.launches)
+    assert launches == [110, 187]
