@@ -184,6 +184,7 @@ extern "C" __global__ void __launch_bounds__({self.MOST_THREADS}) {self.name}({"
         used = [load for k, load in loads.items() if re.search(rf"\b{k}\b", each)]
         return f"""
     T {name} = {start};
+    #pragma unroll 4  // read four elements before the first one arrives
     for (long long column = threadIdx.x; column < columns; column += blockDim.x) {{
         {INDENTED.join(used)}
         const T a = {name}, b = {each};

@@ -37,6 +37,8 @@ from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
 from .fast_products import channel_sums, row_means, squares
+from .kernels.group_norm import NORMALIZE, NORMALIZE_BACKWARD
+from .layer_norm import empty_rows
 
 
 class GroupNorm(Module):
@@ -79,11 +81,10 @@ class GroupNorm(Module):
 
     def forward(self, x: Array) -> Array:
         self._check(x)
-        xp, groups, column = backend.array_module(x), (len(x), self.num_groups, -1), self._column(x.ndim)
-        x_g = x.reshape(groups)  # (N, G, M)
-        c = x_g - row_means(x_g)
-        r = (1 / xp.sqrt(row_means(squares(c)) + self.eps)).astype(x.dtype, copy=False)  # (N, G, 1)
-        n = xp.multiply(c, r, out=c).reshape(x.shape)  # in the memory of c, which is not needed again
+        column, x_g = self._column(x.ndim), x.reshape(len(x), self.num_groups, -1)  # (N, G, M)
+        n_g, r = empty_rows(x_g), empty_rows(x_g[..., :1])
+        normalize(x_g, self.eps, n_g, r)
+        n = n_g.reshape(x.shape)
         self.save_for_backward(n, r)
         return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)
 
@@ -98,8 +99,8 @@ class GroupNorm(Module):
             self.weight.keep(Each((dy * n).sum(axis=pixels)))
             self.bias.keep(Each(dy.sum(axis=pixels)))
         dn = (dy * self.weight.data.reshape(column)).reshape(groups)
-        n_g = n.reshape(groups)  # (N, G, M)
-        dx = r * (dn - row_means(dn) - n_g * row_means(dn * n_g))
+        dx = empty_rows(dn)  # (N, G, M)
+        normalize_backward(dn, n.reshape(groups), r, dx)
         return dx.reshape(dy.shape)
 
     @staticmethod
@@ -114,3 +115,19 @@ class GroupNorm(Module):
             raise ValueError(f"{title} needs x of shape (N, {C}), (N, {C}, L) or (N, {C}, H, W), got {x.shape}")
         if 0 in x.shape[2:]:
             raise ValueError(f"{title} got x of shape {x.shape}: the mean of no elements is undefined")
+
+
+@backend.fused_rows(*NORMALIZE)
+def normalize(x: Array, eps: float, n: Array, r: Array) -> None:
+    """Write n and r for `x`, shape (N, G, M). On a GPU this is one kernel."""
+    c = np.subtract(x, row_means(x), out=n)  # in the memory of n
+    np.divide(1, np.sqrt(row_means(squares(c)) + eps), out=r)
+    np.multiply(c, r, out=n)
+
+
+@backend.fused_rows(*NORMALIZE_BACKWARD)
+def normalize_backward(dn: Array, n: Array, r: Array, dx: Array) -> None:
+    """Write dx. On a GPU this is one kernel."""
+    np.subtract(dn, row_means(dn), out=dx)
+    dx -= n * row_means(dn * n)
+    dx *= r

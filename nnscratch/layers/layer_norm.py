@@ -130,7 +130,9 @@ def mean_squares(c: Array, temp: Array) -> Array:
 
 def empty_rows(x: Array) -> Array:
     """Return a new array of the shape of `x`. On a GPU it is C-contiguous: the rows are one after the other."""
-    return backend.array_module(x).empty_like(x, order="K" if isinstance(x, np.ndarray) else "C")
+    if isinstance(x, np.ndarray):
+        return np.empty_like(x)
+    return backend.array_module(x).empty(x.shape, dtype=x.dtype)
 
 
 def check_last_axis(owner: Module, x: Array, size: int, like: Parameter) -> None:

@@ -118,6 +118,8 @@ def test_the_kernels_are_found():
         "uniform",
     }
     assert {name.split(" of ")[0] for name in rows_kernels()} == {
+        "layers.group_norm.normalize",
+        "layers.group_norm.normalize_backward",
         "layers.layer_norm.layer_norm_backward",
         "layers.layer_norm.layer_norm_forward",
         "layers.linear_cross_entropy.softmax_minus_target_of_chunk",

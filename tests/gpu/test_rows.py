@@ -238,6 +238,17 @@ def test_layer_norm_is_one_launch_forward_and_one_for_dx(layer, backward, rng):
         assert (counts.launches, counts.copies, counts.waits) == (backward, 0, 0)
 
 
+def test_group_norm_normalises_in_one_launch(rng):
+    with strict_cupy.installed() as cp:
+        x, layer = cp.asarray(rng.normal(size=(2, 6, 4, 4)).astype(np.float32)), nn.GroupNorm(3, 6).to("cuda")
+        with strict_cupy.counted() as counts:
+            layer(x)
+        assert (counts.launches, counts.copies, counts.waits) == (3, 0, 0)  # and n w, and + b
+        with strict_cupy.counted() as counts:
+            layer.backward(x)
+        assert (counts.launches, counts.copies, counts.waits) == (9, 0, 0)  # dn, dx; dy n, two sums of two, two added
+
+
 @pytest.mark.parametrize("make", [nn.LayerNorm, lambda D: nn.LayerNorm(D, bias=False), nn.RMSNorm])
 def test_layer_norm_of_transposed_arrays_on_cuda_is_that_on_the_cpu(make, rng, on_cuda, on_cpu):
     x, dy = rng.normal(size=(2, 4, 3, 700))
