@@ -361,6 +361,31 @@ def test_a_small_mistake_in_float64_is_not_called_float32_noise():
     assert all(d.mistake != "right but for float32 noise" for d in report.diagnoses)
 
 
+def test_a_small_error_of_equal_elements_is_a_factor_and_not_another_order_of_the_axes():
+    """All elements of the gradient of a mean are equal, so it is also the right one, transposed or reversed."""
+
+    def mean(x):
+        return np.mean(x), x
+
+    def backward(dy, x):
+        return np.full(x.shape, dy / (x.size + 1e-4))
+
+    report = check_gradients((mean, backward), np.random.default_rng(0).normal(size=(3, 3)))
+    assert names(report) == ["scaled by a constant"]
+
+
+def test_a_small_error_of_a_symmetric_gradient_is_found_in_backward():
+    def energy(s):
+        return (s * s).sum(), s
+
+    def backward(dy, s):
+        return dy * 2 * s / (1 + 1e-5 * s**2)
+
+    s = np.random.default_rng(0).normal(size=(3, 3))
+    (diagnosis,) = check_gradients((energy, backward), s + s.T).entries["s"].diagnoses
+    assert diagnosis.mistake == "a factor too many" and "return dy * 2 * s" in diagnosis.place
+
+
 def test_an_axis_of_an_image_is_never_called_time():
     def forward(x):
         return x.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3)), x.shape

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..projection import Projection
 from ..tape import CannotTape, Tape
-from .case import MAX_MISFIT, Case
+from .case import Case
 from .changed_functions import Function, Runs, functions_of_backward, is_used, quiet
 from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
@@ -75,7 +75,7 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             with edit:
                 code = f.compiled()
             changed = runs.gradients(f.function, code)
-            fixed = [n for n in wanted if n in changed and cases[n].misfit_of_true(changed[n]) <= MAX_MISFIT]
+            fixed = [n for n in wanted if n in changed and cases[n].misfit_of_true(changed[n]) < cases[n].max_misfit]
             if not fixed or not all(n in changed and unchanged(changed[n], g) for n, g in right.items()):
                 continue
             if not runs.keeps_outputs(f.function, code):

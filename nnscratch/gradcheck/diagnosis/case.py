@@ -2,7 +2,8 @@
 
 A hypothesis is a mistake that backward may contain. It predicts the gradient that a backward with this mistake returns.
 The misfit is the largest difference between the predicted gradient and backward's gradient, divided by the size of the
-gradient. The hypothesis is accepted if the misfit is at most 1e-4. directional_case.py contains the same test for
+gradient. The hypothesis is accepted if the misfit is less than 1e-4. If the error of backward's gradient is itself
+small, the misfit must also be less than a tenth of this error. directional_case.py contains the same test for
 derivatives along directions.
 """
 
@@ -110,9 +111,14 @@ class Case:
         return self.observe(self.given), self.observe(self.true)
 
     @property
+    def max_misfit(self) -> float:
+        """The largest misfit of a hypothesis that is accepted. A hypothesis must explain most of a small error."""
+        return min(MAX_MISFIT, 0.1 * self.rounding_error()) if self.same_shape else MAX_MISFIT
+
+    @property
     def tolerance(self) -> Any:
         """The largest difference at which two `observed` values count as equal."""
-        return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
+        return self.max_misfit * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
         """Return the largest difference between backward's gradient and the true gradient, divided by `scale`."""
@@ -133,15 +139,16 @@ class Case:
         if not np.isfinite(self.true).all():
             return None
         g, t = ([part.ravel() for part in np.split(a, count, axis)] for a in (self.given, self.true))
-        return g, t, MAX_MISFIT * self.scale
+        return g, t, self.max_misfit * self.scale
 
     def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
         """Return True if the gradient from backward is the true gradient, shifted by `step` along each of `axes`.
 
-        Only the elements at the index `inside` are compared.
+        Only the elements at the index `inside` are compared. At least one of them must be wrong.
         """
         off = np.abs(np.roll(self.true, (step,) * len(axes), axes) - self.given)[inside]
-        return bool(off.max() <= MAX_MISFIT * self.scale)  # False for NaN
+        error = np.abs(self.true - self.given)[inside]
+        return bool(off.max() <= self.max_misfit * self.scale < error.max())  # False for NaN
 
     def misfit(self, candidate: Any, given: Any = None) -> float:
         """Return the largest difference between `candidate` and the gradient from backward, divided by `scale`.
@@ -172,7 +179,7 @@ class Case:
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
         """Add the mistake to `found` if `candidate`, the gradient with this mistake, equals backward's gradient."""
         misfit = self.misfit(candidate)
-        if misfit > MAX_MISFIT or self.is_nothing(candidate):
+        if misfit >= self.max_misfit or self.is_nothing(candidate):
             return False
         self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", place, misfit)
         return True
@@ -183,7 +190,7 @@ class Case:
         `corrected` is the gradient from backward after the mistake is undone, for example transposed back.
         """
         misfit = self.misfit_of_true(corrected)
-        if misfit > MAX_MISFIT:
+        if misfit >= self.max_misfit:
             return False
         self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", "", misfit)
         return True

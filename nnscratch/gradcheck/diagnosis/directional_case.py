@@ -37,6 +37,7 @@ class DirectionalCase(Case):
     """
 
     by_element = False
+    max_misfit = MAX_MISFIT  # type: ignore[assignment]  # the misfit is relative to the error
 
     def __init__(
         self,
@@ -138,17 +139,19 @@ class DirectionalCase(Case):
         return list(g), list(t), tolerance
 
     def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
+        wrong = False
         for v, error, noise in zip(self.directions, self.errors, self.noise, strict=True):
             part = np.zeros(self.shape)
             part[inside] = v[inside]
-            off = abs(self.measure(np.roll(part, (-step,) * len(axes), axes)) - np.vdot(self.given, part))
-            if not off <= MAX_MISFIT * error + noise:
+            given, limit = np.vdot(self.given, part), MAX_MISFIT * error + noise
+            if not abs(self.measure(np.roll(part, (-step,) * len(axes), axes)) - given) <= limit:
                 return False
-        return True
+            wrong = wrong or abs(self.measure(part) - given) > limit
+        return wrong
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
         misfit = self.misfit_along(values, self.observe(self.given)) if self.same_shape else float("inf")
-        if misfit > MAX_MISFIT or not (np.abs(values) > MAX_MISFIT * self.scale).any():
+        if misfit >= self.max_misfit or not (np.abs(values) > MAX_MISFIT * self.scale).any():
             return False
         self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", "", misfit)
         return True

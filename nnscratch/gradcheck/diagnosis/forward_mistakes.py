@@ -32,9 +32,9 @@ from .missing_paths import (
     upstream_missing,
 )
 from .movements import edges_that_can_be_wrong, measure_movements
-from .normalisation_mistakes import axis_sets, constants_differentiated, normalisation_mistakes
+from .normalisation_mistakes import constants_differentiated, normalisation_mistakes
 from .random_masks import is_random_mask
-from .reordered_axes import axes_in_words, reordered_axes
+from .reordered_axes import axes_in_words, axis_sets, reordered_axes
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
 from .used_gradients import used_gradients

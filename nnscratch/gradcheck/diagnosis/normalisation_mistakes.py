@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, combinations
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from ..tape import Node, change_path
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
-from .reordered_axes import axes_in_words
+from .reordered_axes import axes_in_words, axis_sets
 from .wrong_slopes import with_slope
 
 WRONG_AXIS, FACTOR = "summed over the wrong axis", "a factor missing"
@@ -38,11 +38,6 @@ def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 continue
             yield from wrong_statistics(graph, nodes, axes)
             break
-
-
-def axis_sets(ndim: int) -> list[tuple[int, ...]]:
-    """Return all sets of axes of an array with `ndim` axes, for example [(0,), (1,), (0, 1)] for a matrix."""
-    return [axes for count in range(1, ndim + 1) for axes in combinations(range(ndim), count)]
 
 
 def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:

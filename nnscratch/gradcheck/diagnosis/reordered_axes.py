@@ -14,7 +14,7 @@ MAX_SHIFT = 2  # backward may cut off padding of this width at the wrong side
 def reordered_axes(case: Case) -> None:
     """Test whether the gradient is transposed, reshaped, reversed or shifted."""
     given, shape = case.given, case.shape
-    if len(shape) >= 2 and shape[-1] == shape[-2]:
+    if len(shape) >= 2:
         words = "given = true with its last two axes exchanged"
         case.test_undone(np.swapaxes(given, -1, -2), 2, "transposed", words)
     reshaped = "reshaped instead of transposed"
@@ -36,6 +36,11 @@ def reordered_axes(case: Case) -> None:
                 words = f"given = true shifted by {step} along axis {axis}"
                 case.test_undone(np.roll(given, -step, axis), 3, "shifted by one", words)
     shifted(case)
+
+
+def axis_sets(ndim: int) -> list[tuple[int, ...]]:
+    """Return all sets of axes of an array with `ndim` axes, for example [(0,), (1,), (0, 1)] for a matrix."""
+    return [axes for count in range(1, ndim + 1) for axes in combinations(range(ndim), count)]
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wrong_gradients import case_of, projection_of, ranked
+from wrong_gradients import case_of, entry_of, projection_of, ranked
 
 from nnscratch.gradcheck.diagnosis.array_mistakes import (
     array_mistakes,
@@ -65,6 +65,7 @@ def test_a_factor_holds_up_to_a_tolerance():
     off = np.array([2e-3, 1e-3, 0.0])  # <off, t> = 0, so the factor stays the same
     assert constant_factor(2 * t + off, t) is None  # the default is 1e-4 of the largest element, here 8e-4
     assert constant_factor(20 * t + off, t) == pytest.approx(20)
+    assert constant_factor(np.array([20.0, -40, 1e-4]), np.array([1.0, -2, 0])) == pytest.approx(20)
     assert constant_factor(2 * t + off, t, np.full(3, 1e-2)) == pytest.approx(2)
     assert constant_factor(20 * t + off, t, np.full(3, 1e-6)) is None
     assert constant_factor(np.array([0.0, 1.0]), np.array([1.0, 0.0])) is None
@@ -89,6 +90,9 @@ def test_the_factor_of_a_single_number_is_said_only_if_it_has_an_origin():
     for c in (case, many):
         scaled_by_constant(c, 2.0)
     assert case.found[0][0] > many.found[0][0]  # it is less certain than the factor of an array
+    two = case_of(1.7 * T[0, :2], T[0, :2])
+    scaled_by_constant(two, 1.7)
+    assert two.found[0][0] == many.found[0][0]
 
 
 def test_the_origin_of_a_factor():
@@ -114,10 +118,44 @@ def test_the_origin_of_a_factor():
     assert origin(5.0004)  # 1e-4 of 5 is 5e-4
 
 
+def test_a_factor_of_almost_one_has_no_origin():
+    """Code that divides by N + 1e-4 instead of N has such a factor."""
+    one = projection_of([np.ones((1, 4))])
+    one.adapter.source = Layer(scale=1.0)
+    assert explain_constant(case_of(T, T, projection=one), 1.00005) == ""
+
+
+class Layer:
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+def test_the_origin_of_a_factor_may_be_an_attribute():
+    layer = Layer(momentum=0.9, scale=-0.25, zero=0.0, training=True, name="bn", w=T, rate=0.00105)
+
+    def origin(c, source=layer):
+        projection = projection_of([np.ones((1, 1))])
+        projection.adapter.source = source
+        return explain_constant(case_of(T, T, projection=projection), c)
+
+    words = "this may be the factor self.momentum = 0.9, or 1 / self.momentum"
+    assert origin(0.9) == origin(1 / 0.9) == origin(-0.9) == words
+    words = "this may be the factor self.scale = -0.25, or 1 / self.scale"
+    assert origin(-0.25) == origin(0.25) == origin(4.0) == words
+    assert origin(0.9002) == origin(1.112) == origin(0.8) == ""
+    assert origin(1000.0) == "" == origin(0.00104)  # neither the rate 0.00105 nor its inverse
+    assert origin(1 / 0.00105).startswith("this may be the factor self.rate")
+    assert origin(0.9, [Layer(p=0.2), layer]).startswith("this may be the factor self.momentum")
+    assert origin(0.9, None) == "" == origin(0.9, Layer(momentum="0.9"))
+
+
 def test_two_origins_of_a_factor_are_named_at_most():
     case = case_of(T, T, projection=projection_of([np.ones((2, 2, 2, 2, 2))]))
     text = explain_constant(case, 2.0)
-    assert text.count(";") == 1 and "N = 2" in text
+    assert text.count(";") == 1 and "N = 2" in text and "N = 2" in explain_constant(case, 0.5)
+    case.projection.adapter.source = Layer(heads=2)
+    text = explain_constant(case, 2.0)
+    assert text.startswith("this may be the factor self.heads") and text.endswith("or lacks a factor 1/2")
     case = case_of(T, T, projection=projection_of([np.ones((1, 1, 1, 1, 6))]))
     text = explain_constant(case, 6.0)
     assert text.endswith("where L = 6 is the length of axis 4 of x0; 6 is also the number of elements of x0")
@@ -131,6 +169,26 @@ def test_a_gradient_of_zeros():
     assert searched(0 * T, 0.01 * T) == ["gradient never computed"]
     assert "gradient never computed" not in searched(0 * T, 0 * T) + searched(T, 0 * T)  # the true gradient is zero
     assert searched(np.eye(2, 3), T) == []
+    assert searched(0 * T, np.eye(2, 3)) == ["gradient never computed"]  # some elements may be right
+    tiny = 1e-13 * np.array([[0, 3.0, 1.0], [2.0, 0, 0]])
+    for given in (tiny, 1e-13 * T):
+        assert searched(given, T) == ["gradient never computed"]
+        assert "gradient never computed" not in searched(given, 1e-3 * T)
+
+
+def test_the_words_for_a_gradient_of_zeros():
+    def words(given, true):
+        case = case_of(given, true)
+        array_mistakes(case, {"w": case}, {}, {})
+        return case.found[0][1].evidence
+
+    assert words(0 * T, T) == "backward gives zero everywhere; the finite differences are not zero"
+    cancelled = "backward gives zero everywhere, except for rounding errors, because its terms cancel. The finite "
+    assert words(1e-15 * np.eye(2, 3), T) == words(1e-15 * T, T) == cancelled + "differences are not zero"
+
+
+def test_nothing_is_said_of_a_gradient_without_known_elements():
+    assert searched(T, np.full(T.shape, np.nan)) == [] == searched(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 def test_a_right_gradient_with_the_noise_of_float32():
@@ -138,6 +196,22 @@ def test_a_right_gradient_with_the_noise_of_float32():
     assert found(float32_noise, true.astype(np.float32), true)[0][0] == "right but for float32 noise"
     assert found(float32_noise, (T + 1e-3).astype(np.float32), T) == []  # wrong by more than rounding
     assert found(float32_noise, true * (1 + 1e-6), true) == []  # float64 code with a small mistake
+    some = np.where(T > 4, 4.0, true)  # some numbers are the same in float32
+    assert found(float32_noise, np.where(T > 4, 4.0, some * (1 + 1e-6)), some) == []
+
+
+def test_the_noise_of_float32_is_smaller_along_directions():
+    """The rounding errors of many elements have random signs."""
+
+    class Along(Case):
+        by_element = False
+
+    true = T * np.pi
+    given = (true * (1 + 1e-5)).astype(np.float32)
+    assert found(float32_noise, given, true) != []
+    case = Along(entry_of(given, true), projection_of())
+    float32_noise(case)
+    assert case.found == []
 
 
 def test_code_that_computes_in_float32_does_not_return_three_times_the_gradient_for_three_times_dy():
@@ -148,6 +222,7 @@ def test_code_that_computes_in_float32_does_not_return_three_times_the_gradient_
         return case_of(given, T * np.pi, projection=projection_of(gradient=lambda weights: gradient))
 
     assert is_computed_in_float32(times(3 + 3e-7))
+    assert is_computed_in_float32(times(np.array([3, 3, 3 + 3e-7])))
     assert not is_computed_in_float32(times(3)) and not is_computed_in_float32(times(3.1))
     assert not is_computed_in_float32(times(np.ones((4, 2, 3))))  # of another shape
     assert not is_computed_in_float32(case_of(given, T * np.pi))  # no gradient
@@ -159,22 +234,28 @@ def test_code_that_computes_in_float32_does_not_return_three_times_the_gradient_
 def test_the_test_for_float32_calls_backward_with_three_times_dy():
     seen = []
     case = case_of(T, T, projection=projection_of(gradient=lambda weights: seen.append(weights) or {}))
-    case.projection.weights = (np.ones(2), None)
+    case.projection.weights = (np.array([1.0, 2.0]), None)
     is_computed_in_float32(case)
-    assert seen[0][0].tolist() == [3, 3] and seen[0][1] is None
+    assert seen[0][0].tolist() == [3, 6] and seen[0][1] is None
 
 
 # --- sums ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_gradient_that_is_summed_too_far():
-    for axis, words in ((0, "axis 0"), (1, "axis 1"), ((0, 1), "axes 0 and 1")):
+    for axis, words, these in (
+        (0, "axis 0", "this axis"),
+        (1, "axis 1", "this axis"),
+        ((0, 1), "axes 0 and 1", "these axes"),
+    ):
         given = np.broadcast_to(T.sum(axis=axis, keepdims=True), T.shape)
         ((mistake, evidence),) = found(summed_too_far, given, T)
-        assert mistake == "summed over the wrong axis" and f"over {words};" in evidence
+        assert mistake == "summed over the wrong axis"
+        assert evidence.startswith(f"every element is the sum of the true gradient over {words}; backward must not sum "
+                                   f"over {these}; ")  # fmt: skip
     assert found(summed_too_far, T[:1], T[:1]) == []
     column = T[:, :1]
-    assert len(found(summed_too_far, np.full((2, 1), 4.0), column)) == 1  # only the sum over axis 0
+    assert "over axis 0;" in found(summed_too_far, np.full((2, 1), 4.0), column)[0][1]  # not axes 0 and 1
     unknown = T.copy()
     unknown[0, 0] = np.nan
     assert found(summed_too_far, np.full(T.shape, T.sum()), unknown) == []
@@ -197,6 +278,18 @@ def test_a_sum_that_leaves_fewer_elements():
         assert mistake == "summed over the wrong axis" and evidence.endswith(f"over {axis}")
     assert found(summed_to_fewer_elements, np.asarray(1.01 * T.sum()), T) == []
     assert found(summed_to_fewer_elements, T, T) == found(summed_to_fewer_elements, np.zeros(()), T - T.mean()) == []
+    zero = np.array([[1.0, 3.0], [-1.0, 2.0], [0.0, 7.0]])
+    assert len(found(summed_to_fewer_elements, zero.sum(axis=0) + 1e-9, zero)) == 1
+    assert found(summed_to_fewer_elements, zero.sum(axis=0) + [0, 1], zero) == []
+    assert found(summed_to_fewer_elements, np.zeros(()), zero * [1, 0]) == []  # it is zero for another reason
+    assert len(found(summed_to_fewer_elements, np.array(0.1), np.full((3, 1), 0.1 / 3))) == 1
+    column = zero[:, 1:]
+    assert found(summed_to_fewer_elements, column * (1 + 1e-5), column) == []  # an axis of length 1
+    unknown = zero * [1, np.nan]
+    assert found(summed_to_fewer_elements, zero.sum(), unknown) == []
+    case = case_of(T.sum(), T)
+    summed_to_fewer_elements(case)
+    assert case.found[0][0] == 0.66  # after the mistakes of a wrong shape, before a factor
     known = case_of(T.sum(axis=0), T)
     known.add(1, "known", "")
     summed_to_fewer_elements(known)
@@ -226,6 +319,11 @@ def test_an_axis_of_length_one_is_a_missing_reshape_and_not_a_sum():
         wrong_shape(case)
     assert removed.found[0][0] < flat.found[0][0]
 
+    two = T[0, :2]
+    for given in (two[:, None], two[None]):
+        assert [m for m, _ in found(wrong_shape, given, two)] == ["reshape missing"]
+    assert [m for m, _ in found(wrong_shape, two, two[:, None])] == ["reshape missing"]
+
 
 def test_a_row_for_a_column_is_transposed_or_reshaped():
     assert [m for m, _ in found(wrong_shape, T[:1], T[:1].T)] == ["transposed", "reshape missing"]
@@ -238,7 +336,7 @@ def test_a_missing_sum():
     ((mistake, evidence),) = found(wrong_shape, per_sample, -2 * T)
     assert mistake == "broadcast axis not summed" and "given.sum(axis=0) = true" in evidence
     mean = found(wrong_shape, per_sample, -2 / 3 * T)
-    assert "given.mean(axis=(0,)) = true" in mean[0][1]
+    assert "given.mean(axis=0) = true" in mean[0][1]
     two = found(wrong_shape, T, np.array([10.0]))
     assert [m for m, _ in two] == ["broadcast axis not summed"] and "given.sum(axis=(0, 1)) = true" in two[0][1]
 
@@ -254,6 +352,8 @@ def test_the_smaller_missing_sum_is_the_more_specific_one():
 
 
 def test_a_missing_sum_is_over_the_batch_if_axis_0_has_its_length():
+    labels = case_of(T, T, projection=projection_of([np.array([0, 1])]))
+    assert sum_name(labels, T, (0,)) == "sum over the batch missing"
     case = case_of(T, T, projection=projection_of([np.ones((2, 4)), np.array(5.0)]))
     assert sum_name(case, T, (0,)) == "sum over the batch missing"
     assert sum_name(case, T, (1,)) == "broadcast axis not summed"
@@ -292,6 +392,8 @@ def test_the_gradient_of_another_array():
     [
         (0 * T, T, 0 * T),  # no gradient
         (T * np.inf, T, T),
+        (T * [1, 1, np.inf], T, 2 * T),
+        (2e-3 * T, 1e-3 * T, 2.001e-3 * T),
         (T, T, T),  # it is right
         (2 * T, T, 2 * T.T),  # of another shape
         (2 * T, T, 2.001 * T),
@@ -301,6 +403,21 @@ def test_the_gradient_of_another_array():
 def test_no_gradient_of_another_array(given, true, other):
     case = case_of(given, true, "a")
     exchanged(case, {"a": case}, {"a": true, "b": other}, {})
+    assert case.found == []
+
+
+def test_the_gradient_of_another_array_may_have_elements_of_zero():
+    masked = np.where(T > 2, T, 0)
+    for factor in (1, 2 + 1e-5):
+        case = case_of(factor * masked, T, "a")
+        exchanged(case, {"a": case}, {"a": T, "b": round(factor) * masked}, {})
+        assert ranked(case) == ["the wrong array used"]
+
+
+def test_a_right_gradient_is_not_the_gradient_of_another_array():
+    """Two arrays may have almost the same gradient. Then another one does not explain a small error."""
+    case = case_of(T * (1 + 2e-5), T, "a")
+    exchanged(case, {"a": case}, {"a": T, "b": T * (1 + 1e-5)}, {})
     assert case.found == []
 
 
@@ -341,9 +458,19 @@ def test_a_wrong_gate():
     signs = blocks(with_block(GATES, 3, -GATES[6:8]), GATES)
     assert [m for m, *_ in signs] == ["sign flipped", "a gate's block wrong"] and "the output gate" in signs[0][2]
     assert blocks(GATES, GATES) == [] and blocks(2 * GATES, GATES) == []
+    half = blocks(with_block(GATES, 2, -0.5 * GATES[4:6]), GATES)
+    assert [m for m, *_ in half] == ["a gate's block wrong"] and "given = -0.5 * true" in half[0][1]
+    some = GATES[2:4] * [0, 1, 3]  # the block contains zeros and right elements
+    ((_, evidence, place),) = blocks(with_block(GATES, 1, some), GATES)
+    assert place.startswith("rows 2:4") and "not a multiple" in evidence
 
 
 def test_two_swapped_gates():
+    last = blocks(GATES[[0, 1, 2, 3, 6, 7, 4, 5]], GATES)
+    assert last[0][:2] == ("two gates swapped", "in given, blocks 3 and 4 are exchanged")
+    three = blocks(GATES[[2, 3, 4, 5, 0, 1, 6, 7]], GATES)
+    words = "in given, the blocks are in the order 2, 3, 1, 4 instead of 1, 2, 3, 4"
+    assert three[0][:2] == ("gates in the wrong order", words)
     swapped = GATES[[4, 5, 2, 3, 0, 1, 6, 7]]
     found = blocks(swapped, GATES)
     assert [m for m, *_ in found] == ["two gates swapped", "a gate's block wrong"]
@@ -369,7 +496,7 @@ def test_blocks_of_a_gru():
     six = GATES[:6]
     projection = projection_of(variables={"v": np.ones(2)})
     wrong = with_block(six, 0, 7)
-    assert "a GRU, the reset gate" in blocks(wrong, six, "l.weight_ih_l0", projection)[0][2]
+    assert "block 1 of 3 (in a GRU, the reset gate)" in blocks(wrong, six, "l.weight_ih_l0", projection)[0][2]
     assert blocks(wrong, six, "w", projection)[0][2] == "rows 0:2 of w, block 1 of 3"
 
 
@@ -382,6 +509,18 @@ def test_blocks_need_an_array_with_the_size_of_a_block():
     assert gate_names(case_of(GATES[:4], GATES[:4], projection=projection_of(variables={"v": np.ones(1)})), 4) is None
     unknown = np.full(GATES.shape, np.nan)
     assert blocks(GATES, unknown) == []
+    rows = projection_of(variables={"v": np.ones(2)})  # the length of three blocks of six rows
+    column = GATES[:6].copy()
+    column[:, 1] = 7
+    assert blocks(column, GATES[:6], projection=rows) == []  # one of three columns
+    wide = np.hstack([GATES[:6], GATES[:6] ** 2])[:, :4]
+    ((_, _, place),) = blocks(with_block(wide, 1, 7), wide, projection=rows)
+    assert place.startswith("rows 2:4")
+    tall = np.arange(1.0, 37).reshape(12, 3) ** 2  # three blocks of four rows, or four blocks of three
+    wrong = tall.copy()
+    wrong[4:8] = 7
+    ((_, _, place),) = blocks(wrong, tall, projection=projection_of(variables={"v": np.ones(4)}))
+    assert place.startswith("rows 4:8 of weight_hh, block 2 of 3")
 
 
 # --- weight decay ----------------------------------------------------------------------------------------------------
@@ -399,6 +538,7 @@ def test_weight_decay():
     assert decay(t + 0.1 * w, t, w)[0].startswith("given = true + 0.1 * w, in every element")
     assert decay(t - 0.1 * w, t, w)[0].startswith("given = true - 0.1 * w")
     assert decay(t + w, t, w)[0].startswith("given = true + 1 * w")
+    assert decay(t + w * [1, 0, 1], t, w * [1, 0, 1])[0].startswith("given = true + 1 * w")
     assert decay(t + w**2, t, w) == []
     assert decay((t + 0.1 * w)[:2], t[:2], w[:2]) == []  # two elements may fit by chance
     assert decay(t + 0.1 * w, t, w, "running_mean") == []  # a statistic has no weight decay
@@ -468,6 +608,9 @@ def test_the_more_specific_mistake_comes_first():
     kinds += [first_rank("reshaped instead of transposed", true.reshape(2, -1).T.reshape(2, 3, 4), true)]
     assert kinds == [ranks[12]] * 2
     assert first_rank("scaled by a constant", [2.0], [1.0]) > ranks[-1]
+    assert ranks[15:] == [3.2, 5.5, 6, 6.5, 7]  # after and before the mistakes that other searches find
+    assert first_rank("counted twice", 3 * T, T) == 9.5 and first_rank("reshape missing", T.ravel(), T) == 0.7
+    assert first_rank("gates in the wrong order", GATES[[2, 3, 4, 5, 0, 1, 6, 7]], GATES) == 1.55
 
 
 def test_every_search_looks_at_the_gradient():

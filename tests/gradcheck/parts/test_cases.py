@@ -80,9 +80,24 @@ def test_only_measured_elements_are_compared():
     given, true = case.observed
     assert given.tolist() == [0.5, 3, -8] and true.tolist() == [3, 7, -4]
     assert case.tolerance == pytest.approx(8e-4) and case_of(0 * G, T).tolerance > 0
-    assert case_of(G, np.full(T.shape, np.nan)).tolerance > 0
+    assert case_of(G, np.full(T.shape, np.nan)).tolerance == 0  # no element is known
     assert case.rounding_error() == pytest.approx(4 / 8)
     assert case_of(np.full(G.shape, 9.0), np.full(T.shape, np.nan)).rounding_error() == 0
+
+
+def test_a_small_error_must_be_explained_too():
+    """A backward that divides by N + 1e-4 scales the gradient. Its gradient is not the right one, reversed."""
+    mean = np.full((2, 3), 1 / 6)
+    case = case_of(mean * (1 + 5e-5), mean)
+    assert case.max_misfit == pytest.approx(5e-6, rel=1e-3) and case.tolerance == pytest.approx(5e-6 / 6, rel=1e-3)
+    assert not case.test_undone(case.given[::-1], 3, "axes reversed", "") and not case.test(3, mean, "a", "")
+    assert case.test_undone(case.given / (1 + 5e-5), 6, "scaled by a constant", "")
+    right = case_of(T, T)  # a right gradient has no mistake
+    assert not right.test_undone(T, 6, "scaled by a constant", "") and not right.test(6, T, "a", "")
+    assert case_of(G, T).max_misfit == 1e-4 == case_of(G.T, T).max_misfit
+    _, _, tolerance = case.block_values(1, 3)
+    assert tolerance == pytest.approx(5e-6 / 6, rel=1e-3)
+    assert directional(mean * (1 + 5e-5), mean).max_misfit == 1e-4  # of the error
 
 
 def test_the_number_of_wrong_elements():
@@ -113,6 +128,10 @@ def test_a_shift_is_compared_inside():
     assert case_of(shifted + 0.005, five).is_shifted((0,), 1, inside)  # 1e-4 of 99
     assert not case_of(shifted + 0.02, five).is_shifted((0,), 1, inside)
     assert not case_of(shifted, np.array([1, np.nan, 4, 8, 16])).is_shifted((0,), 1, inside)
+    ones = np.ones(5)
+    assert case_of([9.0, 1, 1, 2, 2], [1.0, 1, 2, 2, 2]).is_shifted((0,), 1, inside)  # some of them are right
+    assert not case_of([9.0, 1, 1, 1, 1], ones).is_shifted((0,), 1, inside)  # the elements inside are right
+    assert not case_of([1, 1, 1, 1 + 5e-5, 1], ones).is_shifted((0,), 1, inside)
 
 
 def test_the_misfit_is_relative_to_the_size():
@@ -227,7 +246,7 @@ def test_one_unknown_derivative_fits_nothing():
     assert case.misfit_along(np.array([np.nan, *case.slopes[1:]]), case.slopes) == np.inf
 
 
-def linear(value):
+def linear(value, T=T):
     """Return a projection whose f is <T, w>, at w = `value`."""
     w = np.array(value)
 
@@ -270,6 +289,9 @@ def test_a_shift_is_measured_along_directions():
     shifted[:, 0] = 99
     assert directional(shifted, projection=linear(G)).is_shifted((1,), 1, inside)
     assert not directional(shifted, projection=linear(G)).is_shifted((1,), -1, inside)
+    ones = np.ones((2, 3))
+    given = ones * [99, 1, 1]  # the elements inside are right
+    assert not directional(given, ones, projection=linear(G, ones)).is_shifted((1,), 1, inside)
     shifted[0, 2] += 1e-3  # less than 1e-4 of the errors
     assert directional(shifted, projection=linear(G)).is_shifted((1,), 1, inside)
     shifted[0, 2] += 1

@@ -5,7 +5,6 @@ import pytest
 from wrong_gradients import assert_gives, graph_of, offered, the
 
 from nnscratch.gradcheck.diagnosis.normalisation_mistakes import (
-    axis_sets,
     constants_differentiated,
     normalisation_mistakes,
     project,
@@ -127,10 +126,6 @@ def test_a_normalisation_of_another_array_is_found_from_its_source():
         assert places == {"c / s"}
         node = graph.nodes[-1]
         assert list(wrong_statistics(graph, [node], (0,))) == []
-
-
-def test_sets_of_axes():
-    assert axis_sets(3) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)] and axis_sets(0) == []
 
 
 def test_projections():

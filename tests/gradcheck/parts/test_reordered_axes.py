@@ -3,7 +3,7 @@
 import numpy as np
 from wrong_gradients import case_of
 
-from nnscratch.gradcheck.diagnosis.reordered_axes import reordered_axes, shifted
+from nnscratch.gradcheck.diagnosis.reordered_axes import axis_sets, reordered_axes, shifted
 
 T = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0]])
 SQUARE = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0], [6.0, 0.5, 8.0]])
@@ -16,11 +16,17 @@ def found(search, given, true):
     return [(d.mistake, d.evidence) for _, d in sorted(case.found, key=lambda pair: pair[0])]
 
 
+def test_sets_of_axes():
+    assert axis_sets(3) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)] and axis_sets(0) == []
+
+
 def test_a_transposed_gradient():
     assert found(reordered_axes, SQUARE.T, SQUARE)[0][0] == "transposed"
     stack = np.stack([SQUARE, SQUARE**2])
     assert found(reordered_axes, np.swapaxes(stack, 1, 2), stack)[0][0] == "transposed"
     assert found(reordered_axes, SQUARE[0], SQUARE[0]) == []
+    tall = np.arange(12.0).reshape(3, 2, 2) ** 2
+    assert found(reordered_axes, np.swapaxes(tall, 1, 2), tall)[0][0] == "transposed"
 
 
 def test_a_gradient_that_is_reshaped_instead_of_transposed():
@@ -38,7 +44,8 @@ def test_a_reversed_gradient():
     assert found(reordered_axes, T[::-1, ::-1], T)[0][1].startswith("given = true reversed along axes 0 and 1")
     stack = np.arange(1.0, 25).reshape(2, 3, 4) ** 2
     assert "reversed along axes 1 and 2" in found(reordered_axes, stack[:, ::-1, ::-1], stack)[0][1]
-    assert found(reordered_axes, np.ones((1, 1, 1)), np.ones((1, 1, 1)))[0][0] != "axes reversed"
+    ((mistake, evidence),) = found(reordered_axes, T[:1, ::-1], T[:1])  # axis 0 has one element only
+    assert mistake == "axes reversed" and "axis 1" in evidence
 
 
 def test_a_shifted_gradient():
@@ -57,6 +64,8 @@ def test_a_shifted_gradient_may_have_any_value_at_one_end():
             at = (slice(None),) * axis + (end,)
             given[at] = 0
             assert f"by {step} along axis {axis}, with zeros at one end" in found(shifted, given, SQUARE)[0][1]
+            given[at] = [9, 0, 0]
+            assert "except at one end" in found(shifted, given, SQUARE)[0][1]
             given[at] = 9
             assert f"by {step} along axis {axis}, except at one end" in found(shifted, given, SQUARE)[0][1]
     assert found(shifted, SQUARE, SQUARE) == []
