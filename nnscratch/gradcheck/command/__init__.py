@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
 import math
 import os
@@ -140,7 +141,7 @@ def read_source(path: str) -> str:
 def named_item(source: str, name: str) -> Item:
     """Return the `Item` with this name: code that `discover` finds, or any other object of the file."""
     if "," in name:
-        return Item(name, [part.strip() for part in name.split(",", 1)])
+        return Item(name, [part.strip() for part in name.split(",")])
     found = find(source, name)
     return found if found is not None and not found.reason else Item(name, [name])
 
@@ -173,10 +174,8 @@ def given_values(arguments: argparse.Namespace) -> Given:
 def parse_value(text: str) -> Any:
     """Return the value of JSON or of a Python literal. Return any other text unchanged."""
     for parse in (json.loads, ast.literal_eval):
-        try:
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
     return text
 
 

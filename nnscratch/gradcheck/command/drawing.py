@@ -354,9 +354,9 @@ def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ")
         The text does not look like one of these two examples.
     """
     try:
-        if shape.startswith("ids:"):
+        if shape.strip().startswith("ids:"):
             _, sizes, below = shape.split(":")
-            return rng.integers(0, int(below), [int(n) for n in sizes.split(",") if n])
+            return rng.integers(0, int(below), [int(n) for n in sizes.split(",") if n.strip()])
         return np.asarray(rng.normal(size=[int(n) for n in shape.split(",") if n.strip()]))
     except ValueError:
         raise ValueError(f"{option.strip()} must look like 4,5 or ids:4,5:10, got {shape!r}") from None

@@ -48,7 +48,6 @@ class Worker:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "MPLBACKEND": "Agg", **(environment or {})},  # a file that draws must not open a window
             start_new_session=True,
-            bufsize=0,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         pipes = self._process.stdin.fileno(), self._process.stdout.fileno()

@@ -279,8 +279,7 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
     if isinstance(subject, (tuple, type)) or inspect.isroutine(subject):
         return
     rng = np.random.default_rng(seed)
-    with np.errstate(all="ignore"):
-        found = [*named_parameters(subject), *complete_adapter(subject, inputs)[0].parameters().values()]
+    found = [*named_parameters(subject), *complete_adapter(subject, inputs)[0].parameters().values()]
     for array in {id(a): a for a in found}.values():
         if not (isinstance(array, np.ndarray) and is_float(array) and array.size > 1 and is_writeable(array)):
             continue

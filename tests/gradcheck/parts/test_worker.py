@@ -1,23 +1,27 @@
 """Test the service that runs a student's file, in this process: coverage cannot measure the worker, which is killed."""
 
 import io
+import os
+import random
 import sys
 import types
 
 import numpy as np
 import pytest
 
-from nnscratch.gradcheck.command import wire
+from nnscratch.gradcheck.command import wire, worker
 from nnscratch.gradcheck.command.refused import Refused
 from nnscratch.gradcheck.command.worker import (
     ROOT,
     Service,
+    answer_requests,
     build_subject,
     call_forward,
     describe_error,
     import_file,
     named_parameters,
     plain_fields,
+    private_pipes,
     read_message,
     vary_parameters,
 )
@@ -97,6 +101,92 @@ class OnlyBackward:
         return dy
 
 
+class Updates(Linear):
+    """A layer that replaces its weights in backward."""
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.W = self.W - 0.1 * self.dW
+        return dx
+
+
+class MeanLinear(Linear):
+    """A layer that divides the gradients of its weights by the number of examples."""
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.dW, self.db = self.dW / len(dy), self.db / len(dy)
+        return dx
+
+
+class ByNumber:
+    """A layer that multiplies by a Python number."""
+
+    def __init__(self):
+        self.w = 2.0
+
+    def forward(self, x):
+        self.x = x
+        return x * self.w
+
+    def backward(self, dy):
+        self.dw = (dy * self.x).sum()
+        return dy * self.w
+
+
+class ForgetsScale:
+    """A layer whose weights are 1 at first, and whose gradient of x is right only for these weights."""
+
+    def __init__(self):
+        self.gamma = np.ones(3)
+
+    def forward(self, x):
+        self.x = x
+        return x * self.gamma
+
+    def backward(self, dy):
+        self.dgamma = (dy * self.x).sum(0)
+        return dy
+
+
+class WrongIfDead(DeadReLU):
+    """A layer with a wrong gradient of x, but only while its units are dead."""
+
+    def backward(self, dy):
+        return super().backward(dy) + (self.b[0] < 0)
+
+
+class Underflow(Linear):
+    """A layer that computes numbers too small for a float, as softmax does, and divides by zero."""
+
+    def __init__(self):
+        self.W, self.b = np.zeros((3, 2)), np.array([0.5, -0.5])
+
+    def forward(self, x):
+        return super().forward(x) + np.exp(-1e4 * np.ones(2)) + 1 / (np.ones(2) / np.zeros(2))
+
+    def backward(self, dy):
+        return super().backward(dy) + np.exp(-1e4 * np.ones(3))
+
+
+class TwoResults(Linear):
+    """A layer that returns its outputs and a text."""
+
+    def forward(self, x):
+        return super().forward(x), "train"
+
+    def backward(self, dy, mode):
+        return super().backward(dy)
+
+
+def noise_forward(x=1.0):
+    return x, None
+
+
+def cost_with_options(output, labels, epsilon, reduction):
+    return ((output - labels) ** 2).sum() + epsilon
+
+
 def sigmoid_forward(x):
     """Return the sigmoid of x."""
     y = 1 / (1 + np.exp(-x))
@@ -116,7 +206,9 @@ def make_relu():
 
 
 def service():
-    held = (Linear, DeadReLU, Scale, Nielsen, OnlyBackward, sigmoid_forward, sigmoid_backward, cost, make_relu)
+    held = (Linear, DeadReLU, Scale, Nielsen, OnlyBackward, sigmoid_forward, sigmoid_backward, cost, make_relu, Updates,
+            MeanLinear, ByNumber, ForgetsScale, WrongIfDead, Underflow, TwoResults, noise_forward,
+            cost_with_options)  # fmt: skip
     module = types.SimpleNamespace(**{f.__name__: f for f in held}, relu=ReLU(), root=logarithm)
     return Service("hw1.py", module)
 
@@ -147,7 +239,7 @@ def test_a_class_is_described_by_its_constructor_and_its_forward():
 
 def test_a_class_without_a_forward_takes_nothing():
     found = service().describe(["OnlyBackward"])
-    assert found["kind"] == "class" and found["forward"] == []
+    assert found["kind"] == "class" and found["forward"] == [] and found["doc"] == ""
 
 
 def test_a_network_with_backprop_takes_the_arguments_of_backprop():
@@ -164,6 +256,15 @@ def test_a_pair_of_functions_is_described_by_forward_and_the_labels_of_the_cost(
     names = ["sigmoid_forward", "sigmoid_backward"]
     assert [a["name"] for a in service().describe(names)["forward"]] == ["x"]
     assert [a["name"] for a in service().describe([*names, "cost"])["forward"]] == ["x", "labels"]
+    # the options of a cost keep their defaults
+    assert [a["name"] for a in service().describe([*names, "cost_with_options"])["forward"]] == ["x", "labels"]
+    assert service().describe(names)["doc"] == "Return the sigmoid of x."
+
+
+def test_functions_are_described_as_functions():
+    assert service().describe(["cost"])["kind"] == "function"  # it requires arguments, so it makes no object
+    # of two functions, the first is a forward, also if all its arguments have a default
+    assert service().describe(["noise_forward", "sigmoid_backward"])["kind"] == "function"
 
 
 @pytest.mark.parametrize("name", ["relu", "make_relu"])
@@ -208,6 +309,106 @@ def test_weights_are_drawn_again_if_all_units_are_dead():
     assert not [t for t in reply["report"]["traps"] if t["kind"] == "zero gradient"]
 
 
+def test_a_mistake_that_one_draw_of_the_weights_shows_is_a_mistake():
+    DeadReLU.draws = 0
+    reply = service().check(["WrongIfDead"], [candidate(X, init=[3])], seed=0, options={})
+    assert {e["name"]: e["verdict"] for e in reply["report"]["entries"]}["x"] == "wrong"
+
+
+def test_the_seed_and_the_options_are_those_of_the_check():
+    def entries(seed, options, name="Linear"):
+        inputs = [candidate(X, init=[3])]
+        return {e["name"]: e for e in service().check([name], inputs, seed, options)["report"]["entries"]}
+
+    # the seed also chooses the derivatives that are compared, so an object that exists already has other numbers
+    one, again, other = (entries(seed, {}, "relu")["x"]["analytic"] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not (one == other).all()
+    assert entries(0, {}, "MeanLinear")["W"]["verdict"] == "wrong"
+    assert entries(0, {"convention": "mean"}, "MeanLinear")["W"]["verdict"] == "right"
+
+
+def test_weights_that_are_all_one_hide_no_mistake():
+    reply = service().check(["ForgetsScale"], [candidate(X)], seed=0, options={})
+    assert {e["name"]: e["verdict"] for e in reply["report"]["entries"]}["x"] == "wrong"
+
+
+def test_traps_are_sent_as_plain_values():
+    def double(x):
+        x *= 2
+        return x.copy(), None
+
+    s = service()
+    s._module.double, s._module.double_backward = double, lambda dy, cache: 2 * dy
+    reply = s.check(["double", "double_backward"], [candidate(X)], seed=0, options={})
+    sent = wire.unpack(*wire.pack(reply))
+    assert [trap["kind"] for trap in sent["report"]["traps"]] == ["forward writes into its input"]
+
+
+def test_outputs_with_nan_in_some_elements_are_not_finite():
+    some_nan = np.array([-1.0, 2.0, 3.0])
+    s = service()
+    s._module.backward = lambda dy, x: dy / x
+    inputs = [candidate(some_nan), candidate(np.array([0.5, 2.0, 3.0]))]
+    assert s.check(["root", "backward"], inputs, seed=0, options={})["candidate"] == 1
+    s._module.both, s._module.backward = lambda x: (np.log(x), 2 * x, x), lambda dy, dz, x: dy / x + 2 * dz
+    assert s.check(["both", "backward"], inputs, seed=0, options={})["candidate"] == 1
+
+
+def test_outputs_that_are_not_numbers_are_not_looked_at():
+    reply = service().check(["TwoResults"], [candidate(X, init=[3])], seed=0, options={})
+    assert {e["verdict"] for e in reply["report"]["entries"]} == {"right"}
+
+
+def test_code_that_lets_numpy_raise_errors_is_checked():
+    with np.errstate(all="raise"):  # as after np.seterr(all="raise") in the student's file
+        s = service()
+        reply = s.check(["Underflow"], [candidate(X)], seed=0, options={})
+        arrays = s.variables()
+        (y,) = s.outputs(arrays)
+        found = s.gradients(arrays, (np.ones((2, 2)),))
+    assert {e["verdict"] for e in reply["report"]["entries"]} == {"right"}
+    np.testing.assert_allclose(y, X @ arrays["W"] + arrays["b"])
+    np.testing.assert_allclose(found["W"], X.T @ np.ones((2, 2)))
+
+
+def test_a_weight_that_is_a_python_number_is_an_array_for_the_judge():
+    s = service()
+    s.check(["ByNumber"], [candidate(X)], seed=0, options={})
+    arrays = s.variables()
+    assert arrays["w"] == 2 and arrays["w"].shape == ()
+    other = {"x": X, "w": np.array(3.0)}
+    np.testing.assert_allclose(s.outputs(other)[0], 3 * X)
+    np.testing.assert_allclose(s.gradients(other, (np.ones((2, 3)),))["w"], X.sum())
+
+
+def test_a_backward_that_replaces_the_weights_changes_no_later_reply():
+    s = service()
+    s.check(["Updates"], [candidate(X, init=[3])], seed=0, options={})
+    arrays, dy = s.variables(), np.ones((2, 2))
+    before = s.gradients(arrays, (dy,))
+    np.testing.assert_allclose(s.outputs(arrays)[0], arrays["x"] @ arrays["W"] + arrays["b"])
+    other = {"x": 2 * X, "W": arrays["W"] + 1, "b": arrays["b"]}
+    after = s.gradients(other, (dy,))  # at values without an earlier request for outputs
+    np.testing.assert_allclose(after["x"], dy @ other["W"].T)
+    np.testing.assert_allclose(after["W"], 2 * before["W"])
+
+
+def test_gradients_belong_to_the_values_of_their_request():
+    s = service()
+    s.check(["relu"], [candidate(X)], seed=0, options={})
+    s.variables()
+    s.outputs({"x": X})
+    np.testing.assert_array_equal(s.gradients({"x": -X}, (np.ones((2, 3)),))["x"], X < 0)
+
+
+def test_the_convention_holds_for_the_gradients_that_the_judge_gets():
+    s = service()
+    s.check(["MeanLinear"], [candidate(X, init=[3])], seed=0, options={"convention": "mean"})
+    found = s.gradients(s.variables(), (np.ones((2, 2)),))
+    np.testing.assert_allclose(found["W"], X.T @ np.ones((2, 2)))  # the sum, as the chain rule says
+
+
 def test_outputs_and_gradients_at_values_that_the_judge_sends():
     s = service()
     s.check(["Linear"], [candidate(X, init=[3])], seed=0, options={})
@@ -232,6 +433,12 @@ def test_a_class_is_built_with_the_arguments_of_the_candidate_and_the_seed():
     assert a.W.shape == (3, 4)
     np.testing.assert_array_equal(a.W, again.W)
     assert not np.array_equal(a.W, other.W)
+
+    class Drawn:
+        def __init__(self):
+            self.w = random.random()
+
+    assert build_subject([Drawn], candidate(X), 0).w == build_subject([Drawn], candidate(X), 0).w
 
 
 def test_a_constructor_that_changes_its_arguments_gets_new_copies_each_time():
@@ -261,42 +468,72 @@ def test_small_weights_are_drawn_again_and_constant_weights_vary():
             self.gamma, self.scale = np.ones(2), np.ones(1)
             self.grad_W = np.zeros((3, 2))
             self.count = np.zeros(2, int)
-            self.drawn = np.array([0.5, -0.25])
+            self.w2 = np.array([0.5, -0.05])
+            self.weights, self.w0 = np.zeros(2, int), np.zeros(1)
+            self.w1 = np.zeros(2)
+            self.w1.flags.writeable = False
 
         def forward(self, x):
-            return super().forward(x) * self.gamma * self.scale * self.drawn
+            return super().forward(x) * self.gamma * self.scale * self.w2
 
     norm = Norm()
     vary_parameters(norm, (X,), 0)
     assert np.abs(norm.W).max() > 0.1 and np.abs(norm.b).max() > 0.1
     assert np.ptp(norm.gamma) > 0 and np.all((0.5 <= norm.gamma) & (norm.gamma <= 1.5))
     np.testing.assert_array_equal(norm.scale, 1)  # one element is not varied
-    np.testing.assert_array_equal(norm.drawn, [0.5, -0.25])
+    np.testing.assert_array_equal(norm.w2, [0.5, -0.05])
+    for kept in (norm.weights, norm.w0, norm.w1):  # integers, one number, and an array that cannot be changed
+        np.testing.assert_array_equal(kept, 0)
     np.testing.assert_array_equal(norm.grad_W, 0)  # a gradient is not a parameter
     np.testing.assert_array_equal(norm.count, 0)
+
+
+def test_weights_with_unusual_names_vary_also_if_numpy_raises_errors():
+    class Unusual(Underflow):
+        def __init__(self):
+            super().__init__()
+            self.zork = np.zeros(2)
+
+        def forward(self, x):
+            return super().forward(x) + self.zork
+
+        def backward(self, dy):
+            self.dzork = dy.sum(0)
+            return super().backward(dy)
+
+    layer = Unusual()
+    with np.errstate(all="raise"):
+        vary_parameters(layer, (X,), 0)
+    assert np.abs(layer.zork).max() > 0.1
 
 
 def test_functions_have_no_parameters_to_vary():
     vary_parameters((sigmoid_forward, sigmoid_backward), (X,), 0)
     vary_parameters(sigmoid_forward, (X,), 0)
     vary_parameters(Scale, (X,), 0)
+    w = np.ones(3)
+    pair = (lambda x: (x * w, x)), (lambda dy, x: dy * w)
+    vary_parameters(pair, (X,), 0)
+    vary_parameters(pair[0], (X,), 0)
+    np.testing.assert_array_equal(w, 1)
 
 
 def test_a_weight_is_known_by_its_name_if_it_is_not_a_gradient():
     linear = Linear(3)
     linear.grads = {"W2": np.ones(2)}
     linear.total = np.ones(2)
+    linear.w = 0.5  # a number
     assert {id(a) for a in named_parameters(linear)} == {id(linear.W), id(linear.b)}
 
 
 def test_forward_gets_float32_inputs_if_it_refuses_float64():
     class Float32Only(ReLU):
-        def forward(self, x, n):
+        def forward(self, x, n, rows, rate):
             if x.dtype != np.float32:
                 raise TypeError("float32 only")
-            return super().forward(x) * n
+            return super().forward(x[rows]) * n * rate
 
-    (y,) = call_forward(Float32Only(), (X, 2))
+    (y,) = call_forward(Float32Only(), (X, 2, np.array([0, 1]), 1.0))
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y, np.maximum(X, 0).astype(np.float32) * 2)
 
@@ -307,15 +544,20 @@ def test_forward_gets_float32_inputs_if_it_refuses_float64():
 @pytest.fixture
 def clean_imports(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
 
 def test_a_file_is_imported_with_the_modules_of_its_folder(tmp_path, clean_imports):
+    sys.dont_write_bytecode = False
+    folders = list(sys.path)
     (tmp_path / "helper_of_hw1.py").write_text("VALUE = 3\n")
     (tmp_path / "hw1_layers.py").write_text("from helper_of_hw1 import VALUE\n")
     s = Service(str(tmp_path / "hw1_layers.py"))
     assert s.load("VALUE") == 3
     assert sys.modules["hw1_layers"].VALUE == 3  # dataclasses find the module
+    assert sys.path == [str(tmp_path), *folders]
+    assert not (tmp_path / "__pycache__").exists()  # Python could use it for a file that was changed within a second
 
 
 def test_a_file_with_the_name_of_a_loaded_module_does_not_replace_it(tmp_path, clean_imports):
@@ -360,6 +602,80 @@ def test_a_message_is_read_whole_and_a_closed_pipe_ends_the_requests():
     assert read_message(pipe) is None
 
 
+def replies_to(*messages):
+    """Return the pipe with these requests, the pipe for the replies, and a function that returns the replies."""
+    sent = io.BytesIO()
+
+    def received():
+        pipe = io.BytesIO(sent.getvalue())
+        return [reply for reply in iter(lambda: read_message(pipe), None)]
+
+    return io.BytesIO(b"".join(map(wire.frame, messages))), io.BufferedWriter(sent), received
+
+
+def test_each_request_has_a_reply_or_an_error(monkeypatch):
+    requests, replies, received = replies_to({"number": 1, "operation": "half", "of": 4},
+                                             {"number": 2, "operation": "half", "of": 0},
+                                             {"number": 3, "operation": "half", "of": -1})  # fmt: skip
+    monkeypatch.setattr(worker, "private_pipes", lambda: (requests, replies))
+
+    def answer(operation, values):
+        assert operation == "half"
+        if values["of"] < 0:
+            sys.exit(1)
+        return 2 / values["of"]
+
+    answer_requests(answer, lambda error: type(error).__name__)
+    assert received() == [{"number": 1, "value": 0.5}, {"number": 2, "error": "ZeroDivisionError"},
+                          {"number": 3, "error": "SystemExit"}]  # fmt: skip
+
+
+def test_an_interrupt_from_the_keyboard_ends_the_worker(monkeypatch):
+    requests, replies, received = replies_to({"number": 1, "operation": "a"}, {"number": 2, "operation": "b"})
+    monkeypatch.setattr(worker, "private_pipes", lambda: (requests, replies))
+
+    def answer(operation, values):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer_requests(answer, str)
+    assert received() == []
+
+
+def test_the_worker_answers_for_the_file_of_its_argument(monkeypatch, tmp_path, clean_imports):
+    path = tmp_path / "hw2_of_a_test.py"
+    path.write_text("def double(x):\n    return 2 * x\n")
+    requests, replies, received = replies_to({"number": 1, "operation": "describe", "names": ["double"]})
+    monkeypatch.setattr(worker, "private_pipes", lambda: (requests, replies))
+    monkeypatch.setattr(sys, "argv", ["worker", str(path)])
+    worker.main()
+    (reply,) = received()
+    assert reply["value"]["forward"][0]["name"] == "x"
+    assert sys.argv == [str(path)]  # as if the user had run the file
+
+
+def test_the_standard_streams_of_the_students_code_lead_nowhere():
+    (to_read, to_worker), (from_worker, to_write) = os.pipe(), os.pipe()
+    os.write(to_worker, b"request")
+    kept = os.dup(0), os.dup(1)
+    os.dup2(to_read, 0), os.dup2(to_write, 1)
+    try:
+        requests, replies = private_pipes()
+        os.write(1, b"printed")
+        read = os.read(0, 100)
+    finally:
+        os.dup2(kept[0], 0), os.dup2(kept[1], 1)
+    assert read == b""
+    replies.write(b"reply")
+    replies.close()
+    os.close(to_worker)
+    os.close(to_write)
+    assert requests.read() == b"request" and os.read(from_worker, 100) == b"reply"
+    requests.close()
+    for descriptor in (to_read, from_worker, *kept):
+        os.close(descriptor)
+
+
 def test_errors_are_described_in_one_line_with_the_students_line(tmp_path):
     assert describe_error(Refused("hw1.py has no f")) == "hw1.py has no f"
     assert describe_error(SystemExit(3)) == "it called sys.exit(3): its process ended without a report"
@@ -368,6 +684,9 @@ def test_errors_are_described_in_one_line_with_the_students_line(tmp_path):
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile("\n\n1 / 0", str(path), "exec"), {})
     assert describe_error(caught.value) == "ZeroDivisionError: division by zero (hw1.py:3)"
+    with pytest.raises(ValueError) as caught:  # inside Python's library, the student's line is the place
+        exec(compile("import json\njson.loads('{')", str(path), "exec"), {})
+    assert describe_error(caught.value).endswith("(hw1.py:2)")
 
 
 def test_arrays_that_cannot_be_sent_are_left_out_of_a_report():
