@@ -153,7 +153,7 @@ class Adapter:
         if self.container == "list":
             result = np.asarray(result, dtype=np.float64)
         self.numbers = numbers_with_gradients(result, self.input_names, self.inputs, self.returned_names)
-        whole, outside = whole_input(result, self.input_names, self.inputs), {}
+        whole, outside = whole_input(result, self.input_names, self.inputs, self.returned_names), {}
         if whole is not None:
             result = {whole: result}
         elif isinstance(result, tuple) and self.returning is not None:

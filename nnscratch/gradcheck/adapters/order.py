@@ -107,17 +107,22 @@ def names_in(value: ast.expr) -> list[str]:
     return [getattr(value, "id", getattr(value, "attr", ""))]
 
 
-def whole_input(result: Any, names: list[str], inputs: tuple) -> str | None:
+def whole_input(result: Any, names: list[str], inputs: tuple, returned: Callable[[], list[str]]) -> str | None:
     """Return the name of the list of parameters whose gradients are `result`, or None.
 
     Code such as ``loss, grads = rnn_loss(params, inputs, targets)`` returns one gradient for each array in ``params``.
+    `returned` returns the names in the ``return`` statement. They decide if `result` may also belong to the first
+    inputs, as ``(dx,)`` for the inputs ``x, [h]``, if x and h have the same shape. Without such names, a list belongs
+    to the list of parameters, and a tuple belongs to the first inputs.
 
     Examples
     --------
     >>> import numpy as np
     >>> w, b = np.ones((3, 2)), np.ones(2)
-    >>> whole_input([w, b], ["params", "x"], ([w, b], np.ones((4, 3)))), whole_input([w], ["w", "x"], (w, w))
-    ('params', None)
+    >>> whole_input([w, b], ["params", "x"], ([w, b], np.ones((4, 3))), lambda: [])
+    'params'
+    >>> [whole_input((b,), ["x", "hs"], (b, [b]), lambda: [name]) for name in ("dx", "dh")]
+    [None, 'hs']
     """
     if not isinstance(result, (tuple, list)):
         return None
@@ -126,7 +131,16 @@ def whole_input(result: Any, names: list[str], inputs: tuple) -> str | None:
         return None
     nested = [(n, v) for n, v in zip(names, inputs, strict=True) if isinstance(v, (tuple, list))]
     same = [n for n, v in nested if [shape_of(leaf) for _, leaf in leaves(n, v)] == given and len(v) == len(result)]
-    return same[0] if len(same) == 1 and len(float_leaves(dict(nested)[same[0]])) == len(result) else None
+    if len(same) != 1 or len(float_leaves(dict(nested)[same[0]])) != len(result):
+        return None
+    of = {array for name in returned()[-len(result) :] if name for array in gradient_of(name)}
+    floats = [(n, v) for n, v in zip(names, inputs, strict=True) if float_leaves(v)]
+    if of.intersection(n for n, v in floats if is_array(v)):
+        return None
+    first = [is_array(v) and fits(v, g) for (_, v), g in zip(floats, result, strict=False)]
+    if isinstance(result, list) or not all(first) or of & {same[0], same[0].removesuffix("s")}:
+        return same[0]
+    return None
 
 
 def gradients_of_outside(

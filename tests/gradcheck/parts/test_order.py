@@ -88,8 +88,8 @@ def test_a_pair_of_loads_in_one_instruction():  # since Python 3.13
 def test_the_list_that_the_gradients_belong_to():
     params = [W, B]
     for result in ((DW, DB), [DW, DB]):
-        assert whole_input(result, ["x", "params"], (X, params)) == "params"
-        assert whole_input(result, ["params", "x", "y"], ((W, B), X, X)) == "params"
+        assert whole_input(result, ["x", "params"], (X, params), list) == "params"
+        assert whole_input(result, ["params", "x", "y"], ((W, B), X, X), list) == "params"
 
 
 @pytest.mark.parametrize("result, inputs", [
@@ -99,7 +99,18 @@ def test_the_list_that_the_gradients_belong_to():
     ((DW, DB), ([W, B], [W, B])), ((DB, DB), ([B, np.arange(2)], X)), (None, ([W, B], X)),
 ])  # fmt: skip
 def test_gradients_that_are_not_those_of_one_list(result, inputs):
-    assert whole_input(result, ["a", "b"], inputs) is None
+    assert whole_input(result, ["a", "b"], inputs, list) is None
+
+
+@pytest.mark.parametrize("result, returned, whole", [
+    ((DB,), ["dx"], None), ((DB,), ["dh"], "hs"), ((DB,), ["dhs"], "hs"), ((DB,), ["dz"], None), ((DB,), [], None),
+    ([DB], ["dx"], None), ([DB], [], "hs"), ([DB], ["", "grads"], "hs"), ((DB,), ["loss", "dx"], None),
+])  # fmt: skip
+def test_the_gradients_of_a_list_or_of_the_inputs_before_it(result, returned, whole):
+    assert whole_input(result, ["x", "hs"], (B, [B]), lambda: returned) == whole
+    first = None if "dx" in returned else "hs"
+    assert whole_input(result, ["hs", "x"], ([B], B), lambda: returned) == first  # the list is the first input
+    assert whole_input(result, ["ids", "x", "hs"], (np.arange(2), B, [B]), lambda: returned) == whole
 
 
 # --- arrays that are not inputs --------------------------------------------------------------------------------------
