@@ -514,3 +514,22 @@ def test_a_path_is_missing_in_a_backward_that_differentiates_the_maximum():
     logits = np.random.default_rng(4).normal(size=(5, 4))
     (entry,) = check_gradients((forward, backward), logits, np.array([0, 1, 3, 2, 2]))
     assert entry.verdict == "wrong" and entry.diagnosis.mistake == "a path missing"
+
+
+def test_the_scale_of_attention_with_a_causal_mask():
+    def forward(q, k, v):
+        s = q @ k.T / np.sqrt(q.shape[1])
+        s = np.where(np.tril(np.ones(s.shape)) == 0, -1e9, s)
+        e = np.exp(s - s.max(axis=1, keepdims=True))
+        a = e / e.sum(axis=1, keepdims=True)
+        return a @ v, (q, k, v, a)
+
+    def backward(dy, cache):
+        q, k, v, a = cache
+        da = dy @ v.T
+        ds = a * (da - (da * a).sum(axis=1, keepdims=True))  # not divided by sqrt(3)
+        return ds @ k, ds.T @ q, a.T @ dy
+
+    report = check_gradients((forward, backward), *np.random.default_rng(0).normal(size=(3, 4, 3)))
+    assert [e.name for e in report if e.verdict == "wrong"] == ["q", "k"]
+    assert report.diagnoses[0].mistake == "scaled by a constant" and "1.732" in report.diagnoses[0].evidence

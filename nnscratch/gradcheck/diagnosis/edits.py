@@ -14,6 +14,7 @@ If a change makes the gradients right, backward contains the mistake on the left
     a derivative wrong                  a square added or removed
     a factor missing                    a product or a quotient with another variable, or other parentheses
     loop in the wrong order             the rounds of a loop in the reverse order
+    stride forgotten                    an index with another factor
 
 statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree
 of the function. It undoes the change after the function is compiled.
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from ..nested import attribute_of, is_array
+from .expression_slots import Slot, index_slots, is_chain, slots
 from .statement_edits import header, statement_edits
 
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
@@ -37,28 +39,6 @@ SUMS = frozenset("sum mean average std var".split())
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 MAX_SIZE = 1_000_000
 Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
-
-
-@dataclass
-class Slot:
-    """The position of an expression in the syntax tree: a field of `parent`, or an element of this field."""
-
-    parent: Any
-    field: str
-    index: int | None
-
-    @property
-    def node(self) -> Any:
-        """The expression at this position."""
-        value = getattr(self.parent, self.field)
-        return value if self.index is None else value[self.index]
-
-    def put(self, node: Any) -> None:
-        """Put another expression at this position."""
-        if self.index is None:
-            setattr(self.parent, self.field, node)
-        else:
-            getattr(self.parent, self.field)[self.index] = node
 
 
 @dataclass
@@ -126,6 +106,13 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
     for statement in sorted(statements, key=lambda n: n.lineno):
         source, used = ast.unparse(statement), list(slots(statement))
         axes = axes_of(statement)
+        inside = [n.slice for n in ast.walk(statement.value) if isinstance(n, ast.Subscript)]
+        indices = {id(n) for index in inside for n in ast.walk(index)}
+        for slot in index_slots(statement):
+            for rank, mistake, words, new in other_indices(slot.node, factors):
+                ast.fix_missing_locations(ast.copy_location(new, slot.node))
+                evidence = f"in backward, {words} in `{source}`"
+                found.append(Edit(rank, mistake, evidence, statement.lineno, source, slot, new))
         for slot in used:
             wholes = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
             whole = any(slot.node is w for w in wholes)
@@ -140,6 +127,8 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
                     which = f"the {ORDINALS[min(number, 4)]} {which}"
                 if mistake == "a number wrong" and id(slot.node) in axes:
                     mistake, words = axes[id(slot.node)]
+                if mistake == "a factor missing" and id(slot.node) in indices:  # x[i + j] instead of x[i * stride + j]
+                    mistake, words = "stride forgotten", "the index %e lacks a factor"
                 if not hasattr(new, "lineno"):  # a new node has no line number yet
                     ast.fix_missing_locations(ast.copy_location(new, slot.node))
                 evidence = f"in backward, {words.replace('%e', which)} in `{source}`"
@@ -171,31 +160,6 @@ def attributes_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> dic
     chains |= {f"self.{k}": parsed(f"self.{k}") for k, v in held.items() if is_array(v) and k.isidentifier()}
     values = {text: value_of(node, variables) for text, node in chains.items()}
     return {text: value for text, value in values.items() if value is not None}
-
-
-def slots(parent: Any) -> Iterator[Slot]:
-    """Yield the position of each expression that a statement reads, except the names of the functions it calls."""
-    for field, value in ast.iter_fields(parent):
-        if field in ("target", "targets", "annotation"):
-            continue
-        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(node, ast.expr):
-                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), the function reads dy
-                if field != "func":
-                    yield Slot(parent, field, index)
-                if method or isinstance(node, ast.Attribute) and node.attr == "T":
-                    yield Slot(node, "value", None)
-                if not is_chain(node):
-                    yield from (slots(node.value) if method else slots(node))
-            elif isinstance(node, ast.keyword):
-                yield from slots(node)
-
-
-def is_chain(node: Any) -> bool:
-    """Return True for a name or for attributes of a name, such as self.weight.data."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name)
 
 
 def value_of(node: Any, variables: dict[str, Any]) -> Any:
@@ -314,6 +278,20 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
             continue
         for operation in (ast.Mult(), ast.Div()):
             yield 0.07, "a factor missing", "a factor is missing at %e", ast.BinOp(node, operation, parsed(name))
+
+
+def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
+    """Yield, as `changes`, ``j * d`` for the integer ``j`` in an index, with each other integer ``d`` above 1."""
+    text = ast.unparse(node)
+    for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
+        if name != text and is_whole_number(value) and value > 1:
+            new = ast.BinOp(node, ast.Mult(), parsed(name))
+            yield 0.05, "stride forgotten", f"the index `{text}` lacks a factor", new
+
+
+def is_whole_number(value: Any) -> bool:
+    """Return True for an integer, and False for a bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:

@@ -98,6 +98,8 @@ def wrong_masks(
     """Yield, like `alternative_slopes`, wrong factors for a function whose derivative is 0 or `top`, such as ReLU."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     says, says_of_phi = computes_as_if(argument), computes_phi_as_if(argument)
+    if not mask_matters(graph, found, sinks):
+        return
     yield 1.1, "mask not applied", f"{says}{top:.4g} everywhere", [0 * x + top for x in d]
     yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
     yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
@@ -165,6 +167,21 @@ def name_of_function(graph: ForwardGraph, source: Node, sink: Node, argument: st
     if source.call.endswith(f"({argument})") and not is_intermediate:
         return source.call
     return sink.place.split(": ", 1)[-1]
+
+
+def mask_matters(graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node]) -> bool:
+    """Return False if the gradient of y = phi(u) is 0 at all elements where phi'(u) is 0.
+
+    Then the gradient of u is right without the mask too. An example is the causal mask of attention: a softmax follows,
+    and the weights of the masked elements are 0.
+    """
+    rng = np.random.default_rng(5)
+    for f, node in zip(found, sinks, strict=True):
+        v, zero = rng.uniform(0.5, 1, np.shape(f.d)), np.abs(f.d) < 1e-6
+        at_zeros, elsewhere = (abs(graph.derivative_by_result(node, v * part)) for part in (zero, ~zero))
+        if at_zeros > 1e-7 * elsewhere:
+            return True
+    return False
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:

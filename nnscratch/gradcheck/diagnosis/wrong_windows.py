@@ -217,10 +217,9 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
         padded = np.append(w.origin, -1)  # -1 means outside the array
         ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
         wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
-        for describe, mistake, move in window_moves(np.array(starts), shape, wide):
-            moved = [
-                moved_index(i, shape, start, move(np.array(start))) for i, start in zip(w.pieces, starts, strict=True)
-            ]
+        rigid = window_moves(np.array(starts), shape, wide)
+        moves = [(words, mistake, moved_together(w.pieces, shape, starts, move)) for words, mistake, move in rigid]
+        for describe, mistake, moved in [*moves, *windows_without_gaps(w.pieces, shape)]:
             if len(w.nodes) == 1:
                 moved = [np.array(moved)]
             where = {n.number: padded[i] for n, i in zip(w.nodes, moved, strict=True)}
@@ -276,6 +275,36 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
             unit = np.zeros(len(shape), dtype=int)
             unit[axis] = step
             yield f"were shifted by {step:+d} along axis {axis}", "shifted by one", lambda s, u=unit: s + u
+
+
+def moved_together(
+    pieces: list[np.ndarray], shape: tuple[int, ...], starts: list[tuple], move: Callable
+) -> list[np.ndarray]:
+    """Move each window to ``move(start)``, and return the new flat indices of its elements, as `moved_index` does."""
+    pairs = zip(pieces, starts, strict=True)
+    return [moved_index(piece, shape, start, move(np.array(start))) for piece, start in pairs]
+
+
+def windows_without_gaps(
+    pieces: list[np.ndarray], shape: tuple[int, ...]
+) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+    """Yield (description, mistake, indices) for windows with gaps, as in a dilated convolution, without their gaps.
+
+    `pieces` are the flat indices of the elements of each window in an array of shape `shape`.
+    """
+    places = [np.array(np.unravel_index(piece, shape)) for piece in pieces]
+    steps = [{int(step) for at in places for step in np.diff(np.unique(at[axis]))} for axis in range(len(shape))]
+    wide = [axis for axis, found in enumerate(steps) if len(found) == 1 and max(found) > 1]
+    for axes in {tuple(wide), *((axis,) for axis in wide)} - {()}:
+        moved = []
+        for at in places:
+            at = at.copy()
+            for axis in axes:
+                first = at[axis].min()
+                at[axis] = first + (at[axis] - first) // max(steps[axis])
+            moved.append(np.ravel_multi_index(tuple(at), shape))
+        words = f"had no gaps along {axes_in_words(axes)}, where its elements are {max(steps[axes[0]])} apart"
+        yield words, "stride forgotten", moved
 
 
 def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np.ndarray) -> np.ndarray:

@@ -176,6 +176,20 @@ def test_the_order_of_a_loop():
         )  # fmt: skip
 
 
+def test_an_index_without_its_factor():
+    numbers = {"i": 1, "j": 2, "s": 2, "one": 1, "rate": 0.5}
+    found = changed("dx[i + j] += f(dy)", **numbers)
+    words = "the index `{}` lacks a factor in `dx[i + j] += f(dy)`"
+    for new, index in (("dx[i * s + j] += f(dy)", "i"), ("dx[i + j * s] += f(dy)", "j")):
+        assert found[new] == ("stride forgotten", words.format(index))
+    assert not any(f"* {name}" in new for new in found for name in ("one", "rate"))
+    assert (
+        mistakes("self.dx[k[i]] = f(dy)", i=1, k=np.arange(3), s=2)["self.dx[k[i * s]] = f(dy)"] == "stride forgotten"
+    )
+    found = changed("dw = x[i + j]", **numbers)
+    assert found["dw = x[i * s + j]"] == ("stride forgotten", "the index `i` lacks a factor in `dw = x[i + j]`")
+
+
 def test_the_index_of_labels():
     labels = np.arange(2)
     found = changed("d[:, t] -= 1", t=labels)

@@ -70,6 +70,20 @@ def test_the_mask_of_relu():
         ]  # fmt: skip
 
 
+def test_a_mask_does_not_matter_where_the_gradient_is_zero():
+    causal = np.tril(np.ones((3, 3))) == 0
+    scores = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7], [0.9, -0.4, 0.1]])
+
+    def attention(s, scale=0.5):
+        e = np.exp(np.where(causal, -1e9, s * scale))
+        return e / e.sum(axis=1, keepdims=True)
+
+    with graph_of(attention, scores) as graph:
+        assert not any("mask" in h.mistake for h in wrong_slopes(graph))
+    with graph_of(lambda s: np.where(causal, -1e9, s) * 2.0, scores) as graph:
+        assert any(h.mistake == "mask not applied" for h in wrong_slopes(graph))
+
+
 def test_the_factor_of_a_mask():
     mask = np.where(U > 0, 2.0, 0.0)
     with graph_of(lambda u: u * mask, U) as graph:

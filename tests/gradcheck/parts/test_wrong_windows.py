@@ -18,6 +18,7 @@ from nnscratch.gradcheck.diagnosis.wrong_windows import (
     repeated_rows,
     turned_kernels,
     window_moves,
+    windows_without_gaps,
 )
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.tape import Tape
@@ -422,6 +423,36 @@ def test_more_specific_mistakes_come_first():
             the(graph, overwritten_windows, "last window").rank,
         ]
         assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
+
+
+def test_windows_with_gaps():
+    def dilated(x, k):
+        return np.stack([(x[i : i + 5 : 2] * k).sum() for i in range(3)])
+
+    with graph_of(dilated, X, K) as graph:
+        (R,) = graph.projection.weights
+        dx, dk = convolution_gradients(R, [0, 1, 2])
+        words = "had no gaps along axis 0, where its elements are 2 apart"
+        both = the(graph, moved_windows, words, "in the gradients of both")
+        assert both.mistake == "stride forgotten"
+        assert_gives(graph, both, x=dx, k=dk)
+        assert_gives(graph, the(graph, moved_windows, words, "in the gradient of `k`"), k=dk)
+        only_x = [h for h in moved_windows(graph) if h.evidence.endswith(words)]
+        assert len(only_x) == 1 and only_x[0].only == "x"
+        assert_gives(graph, only_x[0], x=dx)
+    with graph_of(strided(2, 3), X, K) as graph:
+        assert not any("gaps" in h.evidence for h in moved_windows(graph))
+
+
+def test_gaps_along_two_axes():
+    window = np.ravel_multi_index(np.ix_([1, 3, 5], [0, 3]), (6, 7))
+    found = {words: moved[0].tolist() for words, _, moved in windows_without_gaps([window], (6, 7))}
+    assert found == {
+        "had no gaps along axes 0 and 1, where its elements are 2 apart": [[7, 8], [14, 15], [21, 22]],
+        "had no gaps along axis 0, where its elements are 2 apart": [[7, 10], [14, 17], [21, 24]],
+        "had no gaps along axis 1, where its elements are 3 apart": [[7, 8], [21, 22], [35, 36]],
+    }
+    assert list(windows_without_gaps([np.array([0, 1, 3])], (6,))) == []  # gaps of different lengths
 
 
 def test_a_window_that_does_not_move_has_no_stride():

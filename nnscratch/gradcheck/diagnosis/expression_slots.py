@@ -1,0 +1,62 @@
+"""The positions of the expressions in the syntax tree of backward, for edits.py."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Slot:
+    """The position of an expression in the syntax tree: a field of `parent`, or an element of this field."""
+
+    parent: Any
+    field: str
+    index: int | None
+
+    @property
+    def node(self) -> Any:
+        """The expression at this position."""
+        value = getattr(self.parent, self.field)
+        return value if self.index is None else value[self.index]
+
+    def put(self, node: Any) -> None:
+        """Put another expression at this position."""
+        if self.index is None:
+            setattr(self.parent, self.field, node)
+        else:
+            getattr(self.parent, self.field)[self.index] = node
+
+
+def slots(parent: Any) -> Iterator[Slot]:
+    """Yield the position of each expression that a statement reads, except the names of the functions it calls."""
+    for field, value in ast.iter_fields(parent):
+        if field in ("target", "targets", "annotation"):
+            continue
+        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.expr):
+                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), the function reads dy
+                if field != "func":
+                    yield Slot(parent, field, index)
+                if method or isinstance(node, ast.Attribute) and node.attr == "T":
+                    yield Slot(node, "value", None)
+                if not is_chain(node):
+                    yield from (slots(node.value) if method else slots(node))
+            elif isinstance(node, ast.keyword):
+                yield from slots(node)
+
+
+def is_chain(node: Any) -> bool:
+    """Return True for a name or for attributes of a name, such as self.weight.data."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def index_slots(statement: ast.stmt) -> Iterator[Slot]:
+    """Yield the position of each expression in an index of a target, such as ``i`` in ``dx[i + j] += dy``."""
+    targets = [statement.target] if isinstance(statement, ast.AugAssign) else getattr(statement, "targets", [])
+    for subscript in [n for target in targets for n in ast.walk(target) if isinstance(n, ast.Subscript)]:
+        yield from (slot for slot in slots(subscript) if slot.node is not subscript.value)
