@@ -175,3 +175,33 @@ def test_a_wrong_difference_of_which_only_the_sign_is_used():
         "p"
     ]
     assert entry.diagnosis.mistake == "a factor missing" and "at `p` in `e = p - t`" in entry.diagnosis.evidence
+
+
+def recurrent(order):
+    """Return forward and backward of h_t = tanh(x_t w + h_{t-1} u); backward runs its rounds in the given order."""
+
+    def forward(x, h0, w, u):
+        hs = [h0]
+        for t in range(len(x)):
+            hs.append(np.tanh(x[t] @ w + hs[-1] @ u))
+        return np.stack(hs[1:]), (x, hs, w, u)
+
+    def backward(dhs, cache):
+        x, hs, w, u = cache
+        dx, dw, du, dh = np.zeros_like(x), np.zeros_like(w), np.zeros_like(u), np.zeros_like(hs[0])
+        for t in order(range(len(x))):
+            da = (dhs[t] + dh) * (1 - hs[t + 1] ** 2)
+            dx[t], dh = da @ w.T, da @ u.T
+            dw += np.outer(x[t], da)
+            du += np.outer(hs[t], da)
+        return dx, dh, dw, du
+
+    return forward, backward
+
+
+def test_the_loop_over_time_runs_forwards():
+    arrays = inputs(4, 3), inputs(2, seed=1), inputs(3, 2, seed=2), inputs(2, 2, seed=3)
+    assert check_gradients(recurrent(reversed), *arrays).ok
+    report = check_gradients(recurrent(list), *arrays)
+    assert {e.diagnosis.mistake for e in report} == {"loop in the wrong order"} and len(list(report)) == 4
+    assert "`for t in order(range(len(x))):`" in report["w"].diagnosis.evidence

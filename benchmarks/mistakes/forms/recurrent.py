@@ -26,7 +26,7 @@ def sigmoid(z):
     running_sum="accumulator not reset",
     tanh_forgotten="activation's derivative missing",
     tanh_of_the_previous_state=("derivative taken at the wrong value",),
-    forward_in_time=("axes reversed", "the wrong array used", STATE),
+    forward_in_time=("axes reversed", "loop in the wrong order", "the wrong array used", STATE),
     Wh_not_transposed="transposed",
     db_over_hidden="summed over the wrong axis",
 )

@@ -44,6 +44,7 @@ COMPUTING = {  # modules whose C functions only compute; C functions of other mo
 }
 ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # exceptions: functions of these modules that do more
 MORE_LINES = 10
+MAX_OWNERS = 50  # functions with the same code object that are tried
 
 
 @dataclass
@@ -239,9 +240,12 @@ def functions_of_backward(projection: Projection) -> list[Function]:
         found = []
         for code, variables in recorder.ran.items() if not recorder.acts else ():
             definition = definition_of(code)
+            if definition is None:
+                continue
+            # A function that makes backward may run several times, and each of its backwards has the same code object.
             owners = [f for f in gc.get_referrers(code) if type(f) is FunctionType and f.__code__ is code]
-            if definition is not None and len(owners) == 1:
-                found.append(Function(owners[0], definition, {**attributes_of(definition, variables), **variables}))
+            named = {**attributes_of(definition, variables), **variables}
+            found += [Function(owner, definition, named) for owner in owners[:MAX_OWNERS]]
     return found
 
 

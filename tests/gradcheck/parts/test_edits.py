@@ -182,7 +182,7 @@ def test_an_index_without_its_factor():
     words = "the index `{}` lacks a factor in `dx[i + j] += f(dy)`"
     for new, index in (("dx[i * s + j] += f(dy)", "i"), ("dx[i + j * s] += f(dy)", "j")):
         assert found[new] == ("stride forgotten", words.format(index))
-    assert not any(f"* {name}" in new for new in found for name in ("one", "rate"))
+    assert not any(f"[i * {name}" in new for new in found for name in ("one", "rate"))
     assert (
         mistakes("self.dx[k[i]] = f(dy)", i=1, k=np.arange(3), s=2)["self.dx[k[i * s]] = f(dy)"] == "stride forgotten"
     )
