@@ -8,6 +8,7 @@ twice or flips its sign.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from ..tape import Node, change_path
 from .case import Case
 from .forward_graph import ForwardGraph
-from .hypotheses import Direction, HypothesisTester
+from .hypotheses import HypothesisTester
 
 MAX_USES, MAX_ROUNDS = 5, 10
+RANK = 3.3  # of all mistakes of this file: they are searched only if no other search found a mistake
 Use = tuple[list[Node], int]
 
 
@@ -30,7 +32,7 @@ def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTe
         uses = [(nodes, j) for nodes, j, only in graph.single_edges() if only == name]
         if 2 <= len(uses) <= MAX_USES:
             parts = [measure_use(tester, name, cut(nodes, j)) for nodes, j in uses]
-            counts = fitting_counts(tester, name, parts, (1, 0, 2, -1) if len(uses) < 4 else (1, 0))
+            counts = fitting_counts(tester, name, parts, (1, 0, 2, -1))
             if counts is not None:
                 add_uses(case, graph, uses, counts)
                 misplaced(cases, graph, tester, name, [use for use, c in zip(uses, counts, strict=True) if c == 0])
@@ -81,7 +83,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
         bias = all(graph.is_bias(nodes, j) for (nodes, j), _ in wrong)
         mistake = "bias's share missing" if bias else "a path missing"
         evidence = f"backward computes as if {case.name} were not used in {' and '.join(places)}"
-        case.add(3.3, mistake, evidence, place)
+        case.add(RANK, mistake, evidence, place)
     else:
         mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
         words = {0: "is left out", 2: "is counted twice", -1: "has the wrong sign"}
@@ -90,7 +92,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
             paths = [f"through {where}" for (_, count), where in zip(wrong, places, strict=True) if count == c]
             parts.append(f"{' and '.join(paths)} {words[c]}")
         evidence = f"the gradient of {case.name} {', and '.join(parts)}"
-        case.add(3.35, mistake or "a path missing", evidence, place)
+        case.add(RANK, mistake or "a path missing", evidence, place)
 
 
 def misplaced(
@@ -104,15 +106,13 @@ def misplaced(
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue
         for nodes, j in uses:
-            directions = [Direction({name: d.v[other]}, d.given, 0.0) for d in tester.alone[other]]
+            directions = [replace(d, v={name: d.v[other]}) for d in tester.alone[other]]
             parts = [tester.slope({}, d) - tester.slope(cut(nodes, j), d) for d in directions]
-            slopes = [part + d.true for part, d in zip(parts, tester.alone[other], strict=True)]
-            if all(abs(s - d.given) <= 1e-4 * abs(d.given) for s, d in zip(slopes, directions, strict=True)):
+            if all(d.matches(d.true + part) for d, part in zip(directions, parts, strict=True)):
                 bias = graph.is_bias(nodes, j)
                 use = nodes[0].place.split(": ", 1)[-1]
                 evidence = f"backward computes as if `{use}` used {other}, but forward uses {name} there"
-                cases[other].add(3.3, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
-                break
+                cases[other].add(RANK, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
@@ -136,7 +136,7 @@ def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nod
         else:
             mistake = f"a {noun} not counted"
         evidence = f"backward counts {path} only in round {', '.join(map(str, kept))} (of the rounds 0 to {count - 1})"
-        case.add(3.4, mistake, evidence, nodes[0].place)
+        case.add(RANK, mistake, evidence, nodes[0].place)
         return
     rest = np.array([d.true for d in tester.alone[case.name]]) - sum(parts)
     for weights, text in (
@@ -145,4 +145,4 @@ def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nod
     ):
         slopes = rest + sum(w * part for w, part in zip(weights, parts, strict=True))
         if all(d.matches(s) for d, s in zip(tester.alone[case.name], slopes, strict=True)):
-            case.add(3.0, "accumulator not reset", f"in the gradient through {path}, {text}", nodes[0].place)
+            case.add(RANK, "accumulator not reset", f"in the gradient through {path}, {text}", nodes[0].place)

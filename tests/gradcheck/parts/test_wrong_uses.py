@@ -67,6 +67,60 @@ def test_a_missing_use_of_a_bias():
     assert [m for m, *_ in found["b"]] == ["bias's share missing"]
 
 
+def test_one_of_four_uses_is_left_out_or_counted_twice():
+    def four(w):
+        return three(w) + np.sin(w)[1:]
+
+    def with_counts(*counts):
+        def pieces(R):
+            sine = 0 * W
+            sine[1] = R.sum(0) * np.cos(W[1])
+            return [*parts(R), sine]
+
+        def given(R):
+            return {"w": sum(c * p for c, p in zip(counts, pieces(R), strict=True))}
+
+        return mistakes(four, (W,), given, lambda R: {"w": sum(pieces(R))})["w"]
+
+    ((mistake, evidence, _),) = with_counts(1, 1, 0, 1)
+    assert mistake == "a path missing" and "w were not used in `w * w`" in evidence
+    ((mistake, evidence, _),) = with_counts(1, 1, 1, 2)
+    assert mistake == "counted twice" and "`np.sin(w)`" in evidence
+
+
+def test_a_missing_bias_and_another_missing_use():
+    b = np.array([0.3, -0.8])
+
+    def forward(b):
+        return np.tanh(X + b) + X * b + np.exp(b)
+
+    def true(R):
+        return {"b": (R * (1 - np.tanh(X + b) ** 2) + R * X).sum(0) + R.sum(0) * np.exp(b)}
+
+    found = mistakes(forward, (b,), lambda R: {"b": R.sum(0) * np.exp(b)}, true)
+    ((mistake, evidence, _),) = found["b"]
+    assert mistake == "a path missing" and "not used in `X + b` and `X * b`" in evidence
+
+
+def test_an_explained_array_is_not_searched():
+    with graph_of(three, W) as graph:
+        (R,) = graph.projection.weights
+        tester = new_tester(graph, {"w": sum(parts(R)[1:])}, {"w": sum(parts(R))})
+        tester.cases["w"].add(1.0, "a mistake", "")
+        wrong_uses(tester.cases, graph, tester)
+        assert [d.mistake for _, d in tester.cases["w"].found] == ["a mistake"]
+
+
+def test_a_use_is_measured_also_if_an_element_of_the_true_gradient_is_unknown():
+    with graph_of(three, W) as graph:
+        (R,) = graph.projection.weights
+        true = sum(parts(R))
+        true[0, 0] = np.nan
+        tester = new_tester(graph, {"w": sum(parts(R)[1:])}, {"w": true})
+        wrong_uses(tester.cases, graph, tester)
+        assert [d.mistake for _, d in tester.cases["w"].found] == ["a path missing"]
+
+
 def test_an_array_with_one_use_or_few_wrong_elements_is_not_searched():
     found = mistakes(lambda w: X @ w, (W,), lambda R: {"w": 0 * W + 1}, lambda R: {"w": X.T @ R})
     assert found == {"w": []}
@@ -77,6 +131,12 @@ def test_an_array_with_one_use_or_few_wrong_elements_is_not_searched():
         tester = new_tester(graph, {"w": true - R * [1, 0]}, {"w": true})
         wrong_uses(tester.cases, graph, tester)
         assert tester.elements == {"w": 1} and tester.cases["w"].found == []
+    with graph_of(lambda w: np.tanh(w) + w[:1], v) as graph:
+        (R,) = graph.projection.weights
+        right = R * (1 - np.tanh(v) ** 2)
+        tester = new_tester(graph, {"w": right}, {"w": right + np.array([R.sum(), 0])})
+        wrong_uses(tester.cases, graph, tester)
+        assert tester.elements == {"w": 1} and tester.cases["w"].found == []  # one number may fit by chance
 
 
 def test_the_part_of_each_use():
@@ -89,6 +149,9 @@ def test_the_part_of_each_use():
             np.testing.assert_allclose(values, [(part * d.v["w"]).sum() for d in tester.alone["w"]], atol=1e-6)
         assert fitting_counts(tester, "w", measured, (1, 0, 2, -1)) == (2, 2, 2)
         assert fitting_counts(tester, "w", measured, (1, 0)) is None
+        other = new_tester(graph, {"w": 2 * sum(parts(R))}, {"w": sum(parts(R))})
+        other.alone["w"][1].given += 1
+        assert fitting_counts(other, "w", measured, (1, 0, 2, -1)) is None  # only two directions agree
         twice = [*measured, 0 * measured[0]]  # a use with no gradient counts as right
         assert fitting_counts(tester, "w", twice, (0, 1, 2)) == (2, 2, 2, 1)
 
@@ -114,12 +177,38 @@ def test_the_gradient_of_a_use_may_be_added_to_another_array():
         assert tester.cases["v"].found == []  # another use
         misplaced(tester.cases, graph, tester, "w", uses)
         ((_, d),) = tester.cases["v"].found
+        misplaced(tester.cases, graph, tester, "w", uses)
+        assert len(tester.cases["v"].found) == 1  # it is explained already
         assert d.mistake == "a path missing" and "as if `np.tanh(w)` used v, but forward uses w there" in d.evidence
         tester.cases["v"].found.clear()
         wrong_uses(tester.cases, graph, tester)
         assert [d.mistake for _, d in tester.cases["w"].found] == ["a path missing"] == [
             d.mistake for _, d in tester.cases["v"].found
         ]  # fmt: skip
+        tester = new_tester(graph, {"w": product, "v": of_v + product}, true)
+        wrong_uses(tester.cases, graph, tester)
+        assert tester.cases["v"].found == []  # w has the gradient of the product too
+        tester = new_tester(graph, {"w": product, "v": of_v + tanh}, true)
+        tester.alone["v"][0].given += 1
+        misplaced(tester.cases, graph, tester, "w", uses)
+        assert tester.cases["v"].found == []  # only two directions agree
+
+
+def test_the_gradient_of_a_use_is_not_added_to_an_array_of_another_shape():
+    def forward(w, v):
+        return X @ w[: 2] + np.tanh(w)[:1] + X[:, :1] * v  # fmt: skip
+
+    v = np.array([0.7, -0.2])
+    with graph_of(forward, W, v) as graph:
+        (R,) = graph.projection.weights
+        tanh = 0 * W
+        tanh[0] = R.sum(0) * (1 - np.tanh(W[0]) ** 2)
+        of_v = (R * X[:, :1]).sum(0)
+        tester = new_tester(graph, {"w": tanh, "v": 3 * of_v}, {"w": X.T @ R + tanh, "v": of_v})
+        wrong_uses(tester.cases, graph, tester)
+        assert tester.cases["v"].found == []
+        ((_, d),) = tester.cases["w"].found
+        assert d.mistake == "a path missing"
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------
@@ -155,6 +244,37 @@ def test_rounds_that_are_not_counted_or_added_again(weights, mistake, text):
 
 def test_other_counts_of_rounds_have_no_name():
     assert rounds([1, 2, 1, 1]) == [] == rounds([0.5, 1, 1, 1])
+
+
+def test_three_rounds_and_three_wrong_elements_are_enough():
+    v = np.array([0.4, -1.1, 0.9])
+    S3 = S[:3, :1] + v * S[:3, 1:]
+
+    def three_rounds(w):
+        s = 0.0
+        for t in range(3):
+            s = s + S3[t] * w
+        return s
+
+    found = mistakes(three_rounds, (v,), lambda R: {"w": (S3[0] + S3[2]) * R}, lambda R: {"w": S3.sum(0) * R})
+    assert [m for m, *_ in found["w"]] == ["a round of the loop not counted"]
+    few = mistakes(three_rounds, (v,), lambda R: {"w": S3.sum(0) * R - S3[1] * R * [1, 1, 0]},
+                   lambda R: {"w": S3.sum(0) * R})  # fmt: skip
+    assert few == {"w": []}
+
+
+def test_the_rounds_agree_along_all_directions():
+    def tester_of(graph, weights):
+        (R,) = graph.projection.weights
+        given = (np.array(weights)[:, None] * S).sum(0)[:, None] * R
+        return new_tester(graph, {"w": given}, {"w": S.sum(0)[:, None] * R})
+
+    with graph_of(loop, W) as graph:
+        for weights in ([1, 1, 0, 0], [4, 3, 2, 1]):
+            tester = tester_of(graph, weights)
+            tester.alone["w"][2].given += 1
+            wrong_uses(tester.cases, graph, tester)
+            assert tester.cases["w"].found == []
 
 
 def test_two_rounds_are_tested_as_paths():
