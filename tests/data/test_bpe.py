@@ -337,6 +337,10 @@ def test_saved_and_loaded_in_each_form_it_is_the_same_tokenizer(tmp_path):
 def test_a_dictionary_describes_it():
     saved = json.loads(json.dumps(TRAINED.to_dict()))
     assert same(tokenizer_from_dict(saved), TRAINED) and same(BPETokenizer.from_dict(saved), TRAINED)
+    # the settings that other programs read: GPT-2's BPE has none of these
+    names = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+    assert all(saved["model"][name] is None for name in names)
+    assert all(saved["model"][name] is False for name in ("fuse_unk", "byte_fallback", "ignore_merges"))
 
 
 def test_merges_may_be_pairs_and_lines_may_end_as_on_windows(tmp_path):
@@ -398,6 +402,8 @@ def change(path, value):
         (change("model.merges", None), "merges must be a list"),
         (change("model.merges", ["a b c"]), "merge 0 must be two tokens with a space between them, got 'a b c'"),
         (change("model.merges", [5]), "merge 0 must be two tokens"),
+        (change("model.merges", [["a", 5]]), "merge 0 must be two tokens"),
+        (change("model.merges", [["a", ""]]), "merge 0 must be two tokens"),
         (change("model.merges", ["a zzz"]), "merge 0, 'a' and 'zzz': 'zzz' is not in the vocabulary"),
         (change("added_tokens", [{"id": 5, "content": END}]), "has two ids, 0 and 5"),
         (change("added_tokens", [{"content": END}]), "added_tokens must be a list"),

@@ -1,6 +1,7 @@
 """IDX files are read, compressed or not, and damaged files raise an error."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def test_a_folder_gives_images_between_0_and_1_and_labels(tmp_path, compress, do
         assert images.dtype == np.float32 and labels.dtype == np.int64
         np.testing.assert_allclose(images * 255, written[f"{part}-images-idx3-ubyte"], atol=1e-4)
         np.testing.assert_array_equal(labels, written[f"{part}-labels-idx1-ubyte"])
+
+
+def test_a_small_compressed_file_does_not_fill_the_memory(tmp_path):
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 3]) + bytes(32 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="is truncated or too long: .* needs 11 bytes, and the file has more"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_missing_folder_or_file_is_named(tmp_path):

@@ -291,6 +291,8 @@ def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
         SplitTokenizer.from_text("a b\n").encode("a zebra")
     with pytest.raises(ValueError, match="holds no token"):
         SplitTokenizer.from_text("\n\n")
+    with pytest.raises(ValueError, match="vocabulary must hold <eos>"):
+        SplitTokenizer(["a", "b"])
 
 
 @pytest.mark.parametrize(("text", "tokens"), [

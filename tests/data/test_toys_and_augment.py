@@ -23,6 +23,19 @@ def test_a_toy_set_has_count_points_of_balanced_classes_and_one_seed_gives_one_s
         assert (y == 1).sum() == count // 2
 
 
+def test_moons_are_two_half_circles_and_spirals_turn_with_their_radius():
+    x, y = data.moons(200, noise=0, rng=0)
+    upper, lower = x[y == 0], x[y == 1] - [1, 0.5]  # the centres are (0, 0) and (1, 0.5)
+    np.testing.assert_allclose(np.hypot(*upper.T), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.hypot(*lower.T), 1, rtol=1e-6)
+    assert upper[:, 1].min() >= 0 and lower[:, 1].max() <= 0 and np.ptp(upper[:, 0]) > 1.9 < np.ptp(lower[:, 0])
+    x, y = data.spirals(200, classes=3, turns=1.5, noise=0, rng=0)
+    radius = np.hypot(*x.T)
+    turned = np.arctan2(x[:, 1], x[:, 0]) / (2 * np.pi) - 1.5 * radius - y / 3  # in turns
+    np.testing.assert_allclose(turned, turned.round(), atol=1e-5)
+    assert 0.1 <= radius.min() and radius.max() <= 1
+
+
 def best_line(x, y):
     """The accuracy of a linear classifier trained to the end."""
     model = nn.Linear(2, int(y.max()) + 1, rng=0)
@@ -111,6 +124,7 @@ def test_batches_hand_out_what_the_transform_makes_and_leave_the_data_alone():
     (lambda: data.moons(5, noise=-1), "noise must be 0 or more, got -1"),
     (lambda: data.RandomShift(0), "pixels must be an integer of 1 or more, got 0"),
     (lambda: data.RandomScale(1.2, 0.8), "low and high must be factors with 0 < low <= high"),
+    (lambda: data.RandomScale(0, 1), "low and high must be factors with 0 < low <= high"),
     (lambda: data.RandomRotation(-5), "degrees must be 0 or more, got -5"),
     (lambda: data.RandomShift(1)(np.zeros((3, 4)), np.random.default_rng(0)), r"must be a non-empty array \(N, H, W\)"),
     (lambda: data.TokenDropout(1.5), r"p must be a probability in \[0, 1\), got 1.5"),
@@ -118,6 +132,33 @@ def test_batches_hand_out_what_the_transform_makes_and_leave_the_data_alone():
 def test_what_makes_no_sense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("transform", [data.RandomRotation(10), data.RandomScale(0.8, 1.2), data.GaussianNoise(0.1)])
+def test_transforms_that_compute_new_values_need_floats(transform):
+    with pytest.raises(TypeError, match="this transform needs images of floats, got uint8"):
+        transform(np.ones((2, 4, 4), np.uint8), np.random.default_rng(0))
+
+
+def test_one_hot_rows():
+    found = data.one_hot(np.array([[2, 0]], np.uint8), 3)
+    np.testing.assert_array_equal(found, [[[0, 0, 1], [1, 0, 0]]])
+    assert found.dtype == np.float32 and data.one_hot(np.zeros((0,), int), 3).shape == (0, 3)
+    for ids, span in (([0, 3], "0..3"), ([-1, 0], "-1..0")):
+        with pytest.raises(ValueError, match=f"one_hot: ids must be in 0..2, got {span}"):
+            data.one_hot(np.array(ids), 3)
+    with pytest.raises(TypeError, match="one_hot needs integers, got float64"):
+        data.one_hot(np.ones(2), 3)
+
+
+def test_every_batch_of_masked_tokens_has_a_target():
+    for seq_len in (1, 4):
+        batches = data.MaskedBatches(np.zeros(41, int), batch_size=3, seq_len=seq_len, mask=1, p=0.01, rng=0)
+        found = list(batches)
+        assert len(found) == len(batches) == -(-(41 // seq_len) // 3)
+        assert all((targets != -100).any() for _, targets in found)
+    with pytest.raises(ValueError, match="mask must be larger than all ids of the text, which go up to 5; got 5"):
+        data.MaskedBatches([5, 0], 1, 1, mask=5)
 
 
 def test_token_dropout_refuses_what_are_no_tokens():

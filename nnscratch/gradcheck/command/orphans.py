@@ -34,8 +34,8 @@ class Orphans:
         self._was = ctypes.c_int(0)
         with contextlib.suppress(OSError, AttributeError):
             self._prctl = ctypes.CDLL(None).prctl
-            self._prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._was), 0, 0, 0)
-            self._prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            self._prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._was))
+            self._prctl(PR_SET_CHILD_SUBREAPER, 1)
             self._earlier = children()
 
     def kill(self) -> None:
@@ -48,7 +48,7 @@ class Orphans:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
-        self._prctl(PR_SET_CHILD_SUBREAPER, self._was.value, 0, 0, 0)
+        self._prctl(PR_SET_CHILD_SUBREAPER, self._was.value)
 
 
 def children() -> set[int]:

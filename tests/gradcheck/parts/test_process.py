@@ -133,29 +133,60 @@ def test_children_are_the_processes_that_this_process_started():
     assert children() == before
 
 
-def test_orphans_come_to_this_process_only_until_they_are_killed():
-    def orphan():
-        """Start a process whose parent ends, and return its id."""
-        read, write = os.pipe()
-        command = f"import os, subprocess; os.write({write}, b'%d' % subprocess.Popen(['sleep', '60']).pid)"
-        os.set_inheritable(write, True)
-        parent = os.posix_spawn(sys.executable, [sys.executable, "-c", command], os.environ)
-        os.waitpid(parent, 0)
-        found = int(os.read(read, 20))
-        os.close(read)
-        os.close(write)
-        return found
+def orphan():
+    """Start a process whose parent ends, and return its id."""
+    read, write = os.pipe()
+    command = f"import os, subprocess; os.write({write}, b'%d' % subprocess.Popen(['sleep', '60']).pid)"
+    os.set_inheritable(write, True)
+    parent = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", command], os.environ)
+    os.waitpid(parent, 0)
+    found = int(os.read(read, 20))
+    os.close(read)
+    os.close(write)
+    return found
 
-    own = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)  # started before: it is not an orphan
-    try:
+
+@pytest.fixture
+def own():
+    """Start a process that is no orphan."""
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
+    yield pid
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_orphans_come_to_this_process_only_until_they_are_killed(own):
+    orphans = Orphans()
+    pid = orphan()
+    assert pid in children()
+    orphans.kill()
+    assert not is_running(pid) and pid not in children() and is_running(own)
+    later = orphan()
+    assert later not in children()
+    os.kill(later, signal.SIGKILL)
+
+
+def test_orphans_of_an_outer_block_still_come_after_an_inner_block(own):
+    outer = Orphans()
+    Orphans().kill()
+    pid = orphan()
+    assert pid in children()
+    outer.kill()
+    assert not is_running(pid)
+
+
+@pytest.mark.parametrize("changed", ["platform", "proc"])
+def test_a_system_without_proc_has_no_orphans(monkeypatch, changed):
+    with monkeypatch.context() as patch:
+        if changed == "platform":
+            patch.setattr(sys, "platform", "win32")
+        else:
+            patch.setattr(os.path, "exists", lambda path: False)
         orphans = Orphans()
-        pid = orphan()
-        assert pid in children()
+    pid = orphan()
+    try:
+        assert pid not in children()
         orphans.kill()
-        assert not is_running(pid) and pid not in children() and is_running(own)
-        later = orphan()
-        assert later not in children()
-        os.kill(later, signal.SIGKILL)
+        assert is_running(pid)
     finally:
-        os.kill(own, signal.SIGKILL)
-        os.waitpid(own, 0)
+        os.kill(pid, signal.SIGKILL)
