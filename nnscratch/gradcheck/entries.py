@@ -93,11 +93,11 @@ class EntryChecker:
         entry.checked = len(indices)
         if differences.judge(entry).verdict == "wrong":
             allow_kinks_per_output(differences, entry, array)
-            remeasure(differences, entry, array)
-            entry.verdict = "right"
-            differences.judge(entry)
-        if entry.verdict == "wrong" and not easy and self._f_is_noisy():
-            measure_through_noise(differences, entry, array)
+            if not easy and self._f_is_noisy():
+                measure_through_noise(differences, entry, array)
+            else:
+                remeasure(differences, entry, array)
+                differences.judge(entry)
         return entry
 
     def _f_is_noisy(self) -> bool:

@@ -211,7 +211,6 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
             entry.numeric[index] = entry.low[index] = entry.high[index] = allowed[index]
             entry.uncertainty[index] = 0.0
         entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum()) + len(wrong)
-        entry.verdict, entry.reason = "right", ""
         differences.judge(entry)
     if wrong:
         worst = max(wrong, key=lambda index: abs(gradient[index] - allowed[index]))
@@ -233,7 +232,6 @@ def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], n
         slack = width if levels > 2 else 0.01 * width
         if jumps and low - slack <= a <= high + slack:
             entry.low[index], entry.high[index] = min(low, a), max(high, a)
-    entry.verdict, entry.reason = "right", ""
     entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum())
     if differences.judge(entry).verdict == "wrong":
         entry.verdict = "cannot tell"

@@ -120,7 +120,6 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
                 for other in suspects[5:]:
                     part[other] = np.nan  # the first measurement was too noisy
             break  # the first five elements are all wrong, so the others need no second measurement
-    entry.verdict = "right"
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):

@@ -18,7 +18,7 @@ from .report import Entry
 
 
 def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> None:
-    """Set the verdict, the error and the worst index of `entry`.
+    """Set the verdict, its reason, the error and the worst index of `entry`.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     magnitude : float
         The sum of the absolute values of the terms of f.
     """
+    entry.verdict, entry.reason = "right", ""
     known = np.isfinite(entry.numeric)
     if not entry.numeric.size:
         return

@@ -64,6 +64,13 @@ def test_noise_is_measured_only_if_it_can_be_the_reason():
     assert checker._noisy is not True  # in float32, the uncertainty contains the noise
 
 
+def test_the_work_for_one_array_does_not_count_for_the_next():
+    for x, mode in ((X, "full"), (np.arange(1.0, 31), "directional")):
+        _, checker = checked(3 * x, x=x, mode=mode)
+        checker.entry("x", checker.differences.projection.variables["x"], 3 * x)
+        assert checker._noisy is None  # the first step is accurate for both
+
+
 def test_the_noise_is_measured_once(monkeypatch):
     calls = []
     monkeypatch.setattr(entries, "is_noisy", lambda *arguments: bool(calls.append(0)))
@@ -80,6 +87,39 @@ def test_a_rounded_function_is_measured_with_larger_steps():
     entry, checker = checked(np.cos(X), rounded)
     assert entry.verdict != "wrong"
     assert checked(1.1 * np.cos(X), rounded)[0].verdict == "wrong"
+
+
+def test_a_smooth_function_is_measured_with_the_complex_step():
+    entry, checker = checked(np.cos(X), np.sin)
+    assert entry.verdict == "right" and checker.differences.complex_step_used and entry.uncertainty.max() < 1e-14
+    np.testing.assert_allclose(entry.numeric, np.cos(X), rtol=1e-15)
+
+
+@pytest.mark.parametrize("forward, slope", [
+    (lambda x: np.round(x, 3), np.ones_like),
+    (lambda x: np.round(np.sin(3 * x), 7), lambda x: 3 * np.cos(3 * x)),
+])  # fmt: skip
+def test_a_right_gradient_of_a_noisy_function_is_not_wrong(forward, slope):
+    for start in np.linspace(0.1, 2.9, 6):
+        x = start + np.array([0.0, 0.3])
+        assert checked(slope(x), forward, x)[0].verdict != "wrong"
+        assert checked(-slope(x), forward, x)[0].verdict == "wrong"
+
+
+@pytest.mark.parametrize("digits", [8, 9, 10])
+def test_one_rounded_element_among_others(digits):
+    first = np.arange(8) == 0
+    forward = lambda x: np.where(first, np.round(np.sin(x), digits), 2 * x)  # noqa: E731
+    for start in np.linspace(0.1, 2.9, 12):
+        x = np.r_[start, np.arange(1.0, 8) / 3]
+        assert checked(np.where(first, np.cos(x), 2.0), forward, x)[0].verdict == "right"
+
+
+def test_the_noise_of_float32_is_part_of_the_uncertainty():
+    forward = lambda x: np.round(np.sin(3 * x), 2)  # noqa: E731
+    for start in np.linspace(0.1, 2.9, 12)[[0, 4, 7]]:
+        x = start + np.array([0.0, 0.3])
+        assert checked(3 * np.cos(3 * x), forward, x, itemsize=4)[0].verdict != "wrong"
 
 
 def overlapping(x):
@@ -125,6 +165,13 @@ def test_a_rounded_function_is_measured_along_directions():
 def test_noise_without_a_derivative_gives_no_verdict():
     entry, _ = checked(LONG, lambda x: np.sin(1e12 * x), LONG, "directional")
     assert entry.verdict == "cannot tell"
+    entry, _ = checked(np.ones(30), lambda x: np.round(x, 1), LONG, "directional")
+    assert entry.verdict == "cannot tell" and "f changes as much over the smallest steps" in entry.reason
+
+
+def test_the_largest_noise_along_the_directions_is_named():
+    entry, _ = checked(np.ones(30), lambda x: np.round(x, 3), LONG, "directional")
+    assert entry.verdict == "cannot tell" and f"vary by {entry.uncertainty.max():.1e}" in entry.reason
 
 
 def relu(x):
@@ -157,6 +204,27 @@ def directions(monkeypatch, *derivatives):
     """Replace the measured directions: element k alone has derivative number k."""
     pairs = [(np.eye(3)[k], d) for k, d in enumerate(derivatives)]
     monkeypatch.setattr(entries, "measure_directions", lambda d, array, count, rng: pairs[: max(count, 0)])
+
+
+def test_a_derivative_of_zero_along_a_direction_may_come_from_rounding():
+    for derivatives, noisy in (((0, -9), False), ((-9, 0), False), ((-9, -9), None)):
+        with pytest.MonkeyPatch.context() as patch:
+            directions(patch, *(Derivative(d, 0, d, d) for d in derivatives))
+            assert checked(2 * X, mode="directional")[1]._noisy is noisy
+
+
+def test_a_direction_that_needs_several_steps_may_be_noisy():
+    for passes, noisy in ((8, None), (9, False)):
+        with pytest.MonkeyPatch.context() as patch:
+            directions(patch, *[Derivative(-9, 0, -9, -9)] * 2)
+            measured = entries.measure_directions
+
+            def counted(differences, *rest, passes=passes, measured=measured):
+                differences.evaluations += passes
+                return measured(differences, *rest)
+
+            patch.setattr(entries, "measure_directions", counted)
+            assert checked(2 * X, mode="directional")[1]._noisy is noisy
 
 
 def test_a_smooth_direction_that_is_wrong_decides():
