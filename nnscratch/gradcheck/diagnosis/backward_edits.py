@@ -80,7 +80,7 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
                 continue
             if not runs.keeps_outputs(f.function, code):
                 continue
-            if any(cases[name].few for name in fixed) and not holds_elsewhere(runs, f, code, fixed):
+            if cases[fixed[0]].few and not holds_elsewhere(runs, f, code, fixed):
                 continue
             place = f"{os.path.basename(f.function.__code__.co_filename)}:{edit.line}: {edit.statement}"
             for name in fixed:

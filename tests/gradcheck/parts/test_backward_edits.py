@@ -182,6 +182,42 @@ def test_the_search_ends_at_its_limit(limit, monkeypatch):
     assert searched(sign_of_x, "x") == {"x": []}
 
 
+def doubled(dy):
+    twice = dy + dy
+    return twice
+
+
+def with_an_unused_function(dy, cache):
+    x, w = cache
+    dx = dy * np.cos(x) * w
+    return -dx, dy * np.sin(x) if dy is not None else doubled(dy)
+
+
+def with_a_used_function(dy, cache):
+    x, w = cache
+    dx = doubled(dy) * np.cos(x) * w / 2
+    return -dx, dy * np.sin(x)
+
+
+def test_a_function_that_does_not_run_is_not_searched(monkeypatch):
+    monkeypatch.setattr(searches, "may_be_wrong", lambda *arguments: False)  # no statement can be wrong
+    names = []
+    monkeypatch.setattr(searches, "edits_of", lambda d, v: names.append(d.name) or edits_of(d, v))
+    assert searched(with_an_unused_function, "x") == {"x": []} and names == ["with_an_unused_function"]
+    assert searched(with_a_used_function, "x") == {"x": []} and set(names[1:]) == {"with_a_used_function", "doubled"}
+
+
+def several_in_one_statement(dy, cache):
+    x, w = cache
+    dx, dw = -dy * np.stack([np.cos(x) * w, -np.sin(x)])
+    return dx, dw
+
+
+def test_a_change_must_leave_the_right_gradients_unchanged_also_in_one_statement():
+    ((found,),) = searched(several_in_one_statement, "x").values()
+    assert found.place.endswith("return (dx, dw)")  # not `-dy`: the gradient of w is right
+
+
 def test_a_large_forward_leaves_fewer_changes(monkeypatch):
     monkeypatch.setattr(searches, "BUDGET", 1000)  # a forward counts as about 600
     assert searched(sign_of_x, "x") == {"x": []}
@@ -238,6 +274,24 @@ def test_every_element_must_be_right_at_the_other_point(backward):
     projection = project(square_of_x, (X, w))
     (f,) = functions = functions_of_backward(projection)
     assert holds_elsewhere(Runs(projection, functions), f, f.function.__code__, ["w"])
+
+
+MASK = np.array([[1e-3, 0.0, 1e-3], [1e-3, 1e-3, 0.0]])
+
+
+def masked(x, w):
+    return np.sin(x) * w * MASK, (x, w)
+
+
+@pytest.mark.parametrize("error", [0, 1e-3])
+def test_the_gradients_at_the_other_point_may_be_small_and_contain_zeros(error):
+    def backward(dy, cache):
+        x, w = cache
+        return dy * MASK * np.cos(x) * w * (1 + error), dy * MASK * np.sin(x)
+
+    projection = Projection(make_adapter((masked, backward), (X.copy(), W.copy())), np.random.default_rng(0))
+    (f,) = functions = functions_of_backward(projection)
+    assert holds_elsewhere(Runs(projection, functions), f, f.function.__code__, ["w", "x"]) is (error == 0)
 
 
 def test_an_unchanged_gradient():
@@ -304,8 +358,9 @@ def test_a_statement_that_cannot_contain_the_mistake_is_not_changed():
 def only_the_sign(dy, cache):
     x, w = cache
     e = x - w
+    s = x * x + 5.0
     k = np.cos(x)
-    return dy * np.sign(e) * np.sign(k**2), dy * np.sin(x)
+    return dy * np.sign(e) * np.sign(s) * np.sign(k**2), dy * np.sin(x)
 
 
 def test_a_statement_may_be_wrong_if_backward_uses_only_its_sign():
@@ -313,9 +368,9 @@ def test_a_statement_may_be_wrong_if_backward_uses_only_its_sign():
     given = projection.analytic()
     (f,) = functions_of_backward(projection)
     runs, edits = Runs(projection, [f]), edits_of(f.definition, f.variables)
-    tried = [of(edits, statement) for statement in ("e = x - w", "k = np.cos(x)")]
+    tried = [of(edits, statement) for statement in ("e = x - w", "s = x * x + 5.0", "k = np.cos(x)")]
     wrong, right = {"x": given["x"]}, {"w": given["w"]}
-    assert [may_be_wrong(runs, f, edits, e, wrong, right) for e in tried] == [True, False]
+    assert [may_be_wrong(runs, f, edits, e, wrong, right) for e in tried] == [True, True, False]
 
 
 def test_the_tests_of_statements_count_towards_the_limit(monkeypatch):
