@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import nnscratch as nn
+from nnscratch.models.gpt2 import is_gpt2
 
 TOKENS = np.array([[1, 2, 3, 0], [4, 4, 1, 2]])
 
@@ -46,6 +47,7 @@ def test_what_is_written_is_read_again(tmp_path, dtype, tie):
     model = make(tie_weights=tie, attention_dropout=0.2, embedding_dropout=0.3).to(dtype=dtype)
     nn.save_gpt2(model, tmp_path / "new" / "folder")
     same = nn.load_gpt2(tmp_path / "new" / "folder")
+    assert is_gpt2(tmp_path / "new" / "folder") and not is_gpt2(tmp_path)
     assert same.config() == model.config()
     assert (same.linear.weight is same.embedding.weight) == tie
     for p, q in zip(model.parameters(), same.parameters(), strict=True):

@@ -22,15 +22,17 @@ def reply(number, value):
 def request():
     header, body = struct.unpack(">QQ", os.read(0, 16))
     found = dict(json.loads(os.read(0, header))["dict"])
-    return found["number"], found["operation"]
+    return found["number"], found["operation"], found
 
 def main():
     while True:
-        number, operation = request()
+        number, operation, found = request()
         if operation == "surroundings":
             print("a text on the standard error", file=sys.stderr, flush=True)
             found = [os.environ["MPLBACKEND"], os.environ["OTHER"], os.environ["HOME"], sys.path[0], *sys.argv[1:]]
             reply(number, {"list": found})
+        elif operation == "double":
+            reply(number, 2 * found["x"])
         elif operation == "id":
             reply(number, os.getpid())
         elif operation == "exit":
@@ -89,7 +91,7 @@ def test_the_end_of_the_process_is_the_reason(start, operation, why):
 
 def test_the_limit_of_the_process(start):
     with start() as worker:
-        worker.request("id")
+        assert worker.request("double", x=4) == 8
         worker.set_limit(0.1)
         with pytest.raises(WorkerFailed, match="not finished after 0.1 seconds"):
             worker.request("sleep")
