@@ -130,7 +130,7 @@ class Differences:
         The direction `v` has the shape of `array`. The function returns f and h, and restores the array.
         """
         xp, held = array_module(array), array.copy()
-        on_device = xp.asarray(v, dtype=array.dtype)
+        on_device = xp.asarray(v)
 
         def evaluate_at(h: float) -> tuple[float, float]:
             xp.multiply(on_device, h, out=array)

@@ -42,11 +42,44 @@ def test_the_largest_value_replaces_a_magnitude_of_zero():
 def test_f_has_drifted_if_the_code_has_changed():
     scale = [1.0]
     for factor, itemsize, drifted in ((1, 8, False), (1 + 1e-14, 8, False), (1 + 1e-12, 8, True), (1.01, 8, True),
-                                      (1 + 1e-5, 4, False), (1 + 1e-3, 4, True)):  # fmt: skip
+                                      (1 + 1e-5, 4, False), (1 + 1e-3, 4, True), (1.5, 2, False),
+                                      (5, 2, True)):  # fmt: skip
         differences = differences_of(lambda x: scale[0] * x, X.copy(), weights=[1, 1, 1], itemsize=itemsize)
         scale[0] = factor
         assert differences.has_drifted() is drifted
         scale[0] = 1.0
+
+
+def test_rounding_errors_of_a_sum_of_zero_are_no_drift():
+    shift = [0.0]
+    differences = differences_of(lambda x: x**2 + shift[0], X.copy(), weights=R)
+    assert differences.centre == 0
+    for shift[0], drifted in ((0.0, False), (1e-14, False), (1e-9, True)):
+        assert differences.has_drifted() is drifted
+    assert not differences_of(lambda x: 0 * x, X.copy(), weights=R).has_drifted()
+
+
+def test_an_uncertainty_is_compared_with_the_size_of_f():
+    for x in (X, 0 * X):  # the magnitude of f is 14, or 0 at first
+        differences = differences_of(np.square, x.copy(), weights=[1, 1, 1])
+        variable(differences)[...] = X
+        differences.f()
+        entry = entry_of([1e-7, 1e-7, 1e-7], np.full(3, 1e-7), uncertainty=np.full(3, 1e-8))
+        assert differences.judge(entry).verdict == "right"
+
+
+def test_the_derivatives_of_a_small_function_have_as_many_digits():
+    for size in (1e-12, 1.0, 1e12):
+        differences = differences_of(lambda x, size=size: size * np.sin(2000 * x), X.copy(), weights=[1, 1, 1])
+        value, *_ = differences.element_derivatives(variable(differences), [(0,), (1,), (2,)])
+        np.testing.assert_allclose(value, 2000 * size * np.cos(2000 * X), rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype, itemsize, rtol", [("f", 4, 1e-2), (np.longdouble, 8, 1e-7)])
+def test_the_steps_fit_large_values_of_any_dtype(dtype, itemsize, rtol):
+    differences = differences_of(np.square, np.array([1e6, 2.0], dtype=dtype), weights=[1, 1], itemsize=itemsize)
+    d = differences.element_derivative(variable(differences), (0,), 0.0)
+    assert d.value == pytest.approx(2e6, rel=rtol) and d.uncertainty < 2e6 * rtol
 
 
 def test_the_tolerance():
@@ -82,11 +115,12 @@ def test_a_derivative_along_a_direction():
 
 
 def test_small_values_have_small_steps_along_a_direction():
-    # a kink at a distance of 1e-6 from values of 1e-5
-    x = np.array([1e-5, 1e-5])
-    differences = differences_of(lambda x: np.maximum(x - 0.9e-5, 0), x, weights=[1, 1])
-    d = differences.directional_derivative(variable(differences), np.ones(2))
-    assert not d.kink and d.value == pytest.approx(2, rel=1e-6)
+    # a kink at a distance of a tenth of the values
+    for size in (1e-3, 1e-5, 1e-8):
+        x = np.array([size, size])
+        differences = differences_of(lambda x, size=size: np.maximum(x - 0.9 * size, 0), x, weights=[1, 1])
+        d = differences.directional_derivative(variable(differences), np.ones(2))
+        assert not d.kink and d.value == pytest.approx(2, rel=1e-6)
 
 
 def refined(forward, numeric, uncertainty, x=X, indices=None, **options):
@@ -113,6 +147,45 @@ def test_a_complex_step_that_disagrees_is_not_used():
     assert differences.complex_step_failed and not differences.complex_step_used and (numeric == given).all()
     differences, numeric, uncertainty = refined(np.sin, np.cos(X) + [0, 0, 0.5], [1e-8, 1e-8, 1.0])
     assert differences.complex_step_used and uncertainty[2] == 1 and numeric[2] == np.cos(3) + 0.5  # too uncertain
+
+
+def test_one_element_that_disagrees_is_enough():
+    given = np.cos(X) + [0, 1e-3, 0]
+    differences, numeric, _ = refined(np.sin, given, 1e-8)
+    assert differences.complex_step_failed and (numeric == given).all()
+
+
+def test_differences_that_are_too_uncertain_stay():
+    differences, numeric, uncertainty = refined(np.sin, np.cos(X) + [0, 0, 0.3], [1e-8, 1e-8, 0.5])
+    assert differences.complex_step_used and uncertainty[2] == 0.5 and numeric[2] == np.cos(3) + 0.3
+
+
+def test_small_derivatives_among_large_ones_are_refined():
+    forward = lambda x: x * np.array([1.0, 1e-6, 0.0])  # noqa: E731
+    _, numeric, uncertainty = refined(forward, [1.0, 6e-6, 1e-14], [1e-9, 1e-5, 5e-13])
+    assert numeric.tolist() == [1, 1e-6, 0] and (uncertainty >= 4e-16).all()
+    _, numeric, _ = refined(lambda x: 0 * x, [1e-14, 0, 0], 5e-13)
+    assert numeric.tolist() == [0, 0, 0]
+
+
+def test_the_rounding_of_the_complex_step_depends_on_the_size_of_f():
+    _, _, uncertainty = refined(lambda x: x + 1e6, np.ones(3), 1e-9)
+    assert 1e-12 < uncertainty.min() < 1e-9
+
+
+def test_rounding_errors_of_the_differences_are_no_disagreement():
+    differences, numeric, _ = refined(np.sin, np.cos(X) * (1 + 5e-10), 0.0)
+    assert differences.complex_step_used and numeric.tolist() == pytest.approx(np.cos(X).tolist(), rel=1e-15)
+
+
+def test_elements_at_kinks_keep_their_one_sided_derivatives():
+    differences = differences_of(lambda x: np.where(x > 2, 2 * x, x), X.copy(), weights=np.ones(3))
+    numeric, uncertainty = np.array([1.0, NAN, 1.5]), np.full(3, 1e-9)
+    low, high = np.array([1.0, NAN, 1.0]), np.array([1.0, NAN, 2.0])
+    indices = [(0,), (1,), (2,)]
+    differences.refine_with_complex_step("x", indices, numeric, uncertainty, low, high)
+    assert (low[2], numeric[2], high[2], uncertainty[2]) == (1, 1.5, 2, 1e-9) and np.isnan(numeric[1])
+    assert differences.complex_step_used and uncertainty[0] < 1e-14
 
 
 def test_code_without_complex_numbers_keeps_its_differences():
