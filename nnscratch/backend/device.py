@@ -43,14 +43,14 @@ def array_module(x: Array) -> ModuleType:
     """
     if type(x) is np.ndarray:
         return np
+    cupy = sys.modules.get("cupy")  # CuPy arrays exist only after CuPy has been imported
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return cupy
     if isinstance(x, (np.ma.MaskedArray, np.matrix)):
         hint = "x.filled(value)" if isinstance(x, np.ma.MaskedArray) else "numpy.asarray(x)"
         raise TypeError(f"expected a plain array, got a numpy {type(x).__name__}; use {hint}")
     if isinstance(x, np.ndarray):
         return np
-    cupy = sys.modules.get("cupy")  # CuPy arrays exist only after CuPy has been imported
-    if cupy is not None and isinstance(x, cupy.ndarray):
-        return cupy
     if hasattr(x, "__array_namespace__") and not isinstance(x, np.generic):
         return x.__array_namespace__()  # the array API standard
     hint = "; use numpy.asarray(x)" if isinstance(x, (list, tuple, int, float, np.generic)) else ""

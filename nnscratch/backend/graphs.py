@@ -38,8 +38,15 @@ def allow_graphs(on: bool) -> None:
     Parameters
     ----------
     on : bool
+
+    Raises
+    ------
+    TypeError
+        `on` is not a bool.
     """
     global _ON
+    if not isinstance(on, bool):
+        raise TypeError(f"on must be True or False, got {on!r}")
     _ON = on
 
 

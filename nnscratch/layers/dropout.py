@@ -73,7 +73,11 @@ class Dropout(Module):
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
     """Return a mask with the dtype and device of `like`: 0 with probability `p`, and otherwise 1 / (1 - p)."""
-    keep = backend.uniform_like(rng, shape, like) >= p
-    mask = keep.astype(like.dtype)
-    mask *= 1 / (1 - p)
+    mask = backend.array_module(like).empty(shape, dtype=like.dtype)
+    fill_mask(backend.uniform_like(rng, shape, like), p, 1 / (1 - p), mask)
     return mask
+
+
+@backend.fused("float32 u, float32 p, T scale", "T mask", "mask = u >= p ? scale : (T)0;")
+def fill_mask(u: Array, p: float, scale: float, mask: Array) -> None:
+    np.multiply(u >= p, mask.dtype.type(scale), out=mask)

@@ -81,7 +81,7 @@ def rows_kernels():
 NUMBERS = set(
     """
     D K V alpha beta1 beta2 columns count eps factor k keep lr max_norm momentum nesterov one_less_alpha
-    one_less_beta1 one_less_beta2 scale step threads total w_mean weight_decay
+    one_less_beta1 one_less_beta2 p scale step threads total w_mean weight_decay
     """.split()
 )  # the scalar arguments
 
@@ -96,6 +96,7 @@ def test_the_kernels_are_found():
         "add_sorted_rows",
         "layers.attention.backward_of_scores",
         "layers.attention.hide_later",
+        "layers.dropout.fill_mask",
         "layers.gelu.exact_backward",
         "layers.gelu.exact_forward",
         "layers.gelu.tanh_backward",

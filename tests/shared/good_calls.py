@@ -34,7 +34,7 @@ NOT_CALLED = {
     "Group", "GroupReport", "Applicants",  # results
     "plot_search",  # needs Optuna
     "devices", "num_threads", "use_style", "allow_tf32", "keep_freed_memory", "Workspace",  # no arguments
-    "Array", "DeviceError", "NcclSum", "fused", "fused_rows", "only_if", "memory", "free_memory",  # for a GPU
+    "Array", "DeviceError", "NcclSum", "fused", "fused_rows", "recorded", "only_if", "memory", "free_memory",  # for a GPU
     "parallel_for", "run_concurrently", "sum_rows", "sums_of_squares", "scatter_add", "to_scalar", "to_floats",
     "chunk_size", "cheap_to_read", "launch_bound",  # in the loops of layers and optimisers, which check the arrays
 }  # fmt: skip
@@ -140,6 +140,7 @@ GOOD: dict[str, Any] = {
     "folder": folder, "prediction": X, "target": Y, "loss": 1.0, "positions": "learned",
 }  # fmt: skip
 SPECIAL: dict[str, dict[str, Any]] = {
+    "allow_graphs": {"on": True},
     "generate": {"model": language_model, "stop": "b"},
     "beam_search": {"model": seq2seq, "source": lambda: np.array([1, 2, 3])},
     "greedy_search": {"model": seq2seq},
