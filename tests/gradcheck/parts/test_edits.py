@@ -242,6 +242,17 @@ def test_the_order_of_the_mistakes():
         assert edit.rank < 1
 
 
+def test_the_changes_of_statements_in_the_order_of_the_mistakes():
+    loop = "for t in range(3):\n    d[:, y] -= 1\n    dw[t] = 2 * x\n    db += x"
+    (definition,) = ast.parse("def backward(dy):\n    " + loop.replace("\n", "\n    ")).body
+    order = list(dict.fromkeys(e.mistake for e in edits_of(definition, {"y": np.arange(3), "x": MATRIX})))
+    statements = ["loop in the wrong order", "rows met twice counted once", "the wrong array used",
+                  "accumulator not reset"]  # fmt: skip
+    assert [mistake for mistake in order if mistake in statements] == statements
+    assert order.index("accumulator not reset") < min(order.index(m) for m in ("a number wrong", "a factor missing"))
+    assert order[0] == "loop in the wrong order"
+
+
 def test_the_first_or_the_second_of_equal_expressions():
     found = changed("return x * (x + 1) * f(x)", x=MATRIX, y=OTHER)
     for number, new in (("first", "y * (x + 1) * f(x)"), ("second", "x * (y + 1) * f(x)"),

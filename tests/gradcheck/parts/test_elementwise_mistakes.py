@@ -234,6 +234,11 @@ def test_a_factor_of_a_linear_function_is_less_specific():
 # --- masks -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_mask_of_an_activation_is_not_drawn():
+    mask = X > 0.5
+    assert found(lambda x: 2 * np.maximum(x - 0.5, 0), 2.0 * mask, lambda R: mask)[0][0] == "a factor missing"
+
+
 def test_a_mask_that_forward_draws_has_a_keep_probability():
     def dropout(x):
         return x * (np.random.default_rng(4).random(8) < 0.5) * 2

@@ -32,6 +32,12 @@ def test_a_mask_of_the_positive_numbers_is_not_random():
     assert not is_random(inputs=(x,)) and is_random(inputs=(x * np.array([1, 1, -1]),))
 
 
+def test_a_mask_of_the_positive_numbers_leaves_out_zeros():
+    x = np.where(MASK != 0, 0.3, -0.7)
+    x[0, 1] = 0
+    assert not is_random(inputs=(x,))
+
+
 def test_the_opposite_mask_is_not_random():
     assert not is_random(inputs=(MASK == 0,)) and not is_random(inputs=(np.where(MASK != 0, -1.0, 2.0),))
 
