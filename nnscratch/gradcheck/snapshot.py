@@ -133,7 +133,7 @@ class Snapshot:
                         self.containers.append((ClassAttributes(cls), class_attributes(cls)))
                     kinds = (list, dict, set, deque, *GENERATORS)
                     for name, member in vars(cls).items():
-                        if is_array(member) or isinstance(member, kinds):
+                        if is_array(member) or isinstance(member, kinds) or type(member).__module__ == cls.__module__:
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
                             yield ("method", member), member  # a subclass may have another method of this name

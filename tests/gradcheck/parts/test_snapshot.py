@@ -2,15 +2,17 @@
 
 import functools
 import math
+import weakref
 from array import array as number_array
 from collections import deque
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from projections import project
 
+import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.snapshot import (
@@ -192,7 +194,7 @@ def test_the_order_of_a_dictionary_is_restored():
     assert list(d) == ["a", "b"]
     a, b = [1], [1]
     assert same_items({"k": a}, {"k": a}) and not same_items({"k": a}, {"k": b}) and not same_items({}, {"k": a})
-    assert not same_items({"k": a}, {"j": a})
+    assert not same_items({"k": a}, {"j": a}) and not same_items({"k": a, "j": a}, {"k": a, "j": b})
 
 
 def test_functions_are_restored():
@@ -277,6 +279,82 @@ def test_the_attributes_of_classes_are_restored():
     assert (Counter.calls, Counter.last) == (0, None) and not hasattr(Counter, "created") and Base.table is table
     assert "table" not in vars(Counter) and Counter.forward(counter, 3) == 3
     before.restore()
+
+
+def helper():
+    return GLOBAL
+
+
+class State:
+    def __init__(self):
+        self.calls = 0
+
+
+STATE = State()
+
+
+class Counted:
+    state = State()
+
+    def forward(self):
+        self.state.calls += 1
+        STATE.calls += 1
+        return helper()
+
+
+def test_objects_in_globals_and_classes_are_restored():
+    layer = Counted()
+    before = Snapshot(layer)
+    layer.forward()
+    assert STATE.calls == Counted.state.calls == 1
+    before.restore()
+    assert STATE.calls == Counted.state.calls == 0
+
+
+def test_functions_of_the_same_file_are_followed():
+    def forward():
+        return helper()
+
+    assert places(forward) == [(("global", "helper"), ("global", "GLOBAL"))]
+    assert places(lambda: SimpleNamespace(w=1.0)) == [] and places(lambda: np.stack(0.5)) == []
+
+
+def test_modules_and_compiled_objects_are_not_restored():
+    module, compiled = ModuleType("module"), type("Tensor", (), {"__module__": "torch.nn"})()
+    module.calls = compiled.calls = 0
+    before = Snapshot({"module": module, "compiled": compiled})
+    module.calls = compiled.calls = 1
+    before.restore()
+    assert module.calls == compiled.calls == 1
+
+
+def test_the_functions_of_the_package_are_not_followed():
+    assert {steps[1][0] for steps, _ in Snapshot(nn.Linear(2, 2)).places} == {"attribute"}
+
+
+def test_an_array_with_one_object():
+    held, w = np.empty((), dtype=object), np.ones(2)
+    held[()] = w
+    before = Snapshot({"held": held})
+    held[()] = 5
+    before.restore()
+    assert held[()] is w
+
+
+def test_an_object_lives_as_long_as_its_snapshot():
+    state = State()
+    seen, before = weakref.ref(state), Snapshot(state)
+    del state
+    assert seen() is not None and before.changed() == []
+
+
+def test_the_recorded_values_of_numbers():
+    numbers, objects, w = [1.0, 2], np.array([1.0, 2], dtype=object), np.ones(2)
+    before = Snapshot({"numbers": numbers, "objects": objects, "w": w})
+    numbers[0], w[0] = 7.0, 7.0
+    for value in (numbers, objects):
+        assert before.values_of(value).dtype == np.float64 and before.values_of(value).tolist() == [1, 2]
+    assert before.values_of(w).tolist() == [1, 1] and before.values_of(np.ones(2)) is None
 
 
 def test_kept_and_read_only_arrays_are_not_restored():
