@@ -52,6 +52,23 @@ def test_fit_shows_a_bar_on_a_terminal_only_and_progress_false_hides_it(capsys, 
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(1.0, ["1/6", "2/6", "5/6"]), (0.0, [])])
+def test_a_bar_shows_a_new_step_after_a_while_and_the_last_step(capsys, monkeypatch, seconds, shown):
+    now = [0.0]
+
+    def passing():
+        now[0] += seconds
+        return now[0]
+
+    monkeypatch.setattr("nnscratch.training.callbacks.time", types.SimpleNamespace(monotonic=passing))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("tqdm.std.time", passing)  # the bar has its own clock
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    trainer().fit(BATCHES, epochs=2)
+    text = capsys.readouterr().err
+    assert [part for part in ("1/6", "2/6", "5/6") if part in text] == shown and "6/6" in text
+
+
 def test_a_bar_among_the_callbacks_is_the_only_one(terminal, capsys):
     trainer(callbacks=[nn.training.ProgressBar("bpc")]).fit(BATCHES, BATCHES, epochs=1)
     said = capsys.readouterr().err

@@ -273,6 +273,13 @@ def test_a_step_in_which_no_target_counts_has_the_loss_and_the_gradient_0(accumu
     assert trainer.history.valid[0]["loss"] == nn.evaluate(trainer.model, trainer.criterion, counted)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_batch_with_one_target_that_does_not_count(accumulate):
+    trainer = trainer_of(classifier(), nn.CrossEntropyLoss(ignore_index=0), accumulate=accumulate)
+    trainer.fit([(X[:1], 0 * Y[:1])] * accumulate, steps=1)
+    assert trainer.history.loss == [0.0]
+
+
 def test_an_empty_batch_is_still_an_error():
     for accumulate in (1, 2):
         trainer = trainer_of(classifier(), nn.CrossEntropyLoss(ignore_index=0), accumulate=accumulate)

@@ -43,6 +43,8 @@ def test_ten_slow_steps_leave_one_thread_until_the_end_and_are_reported_once(thr
     assert threads() == 2  # five slow steps may be an accident
     run.steps(0.3, 20)
     assert threads() == 1
+    run.steps(0.02, 5)
+    run.steps(0.3, 20)
     run.callback.on_fit_end(None)
     assert threads() == 2
     error = capsys.readouterr().err
