@@ -203,7 +203,7 @@ def set_data(nest: Any, array: Any) -> None:
             if values_in(item):
                 set_data(item, part)
         return
-    nest.data = np.array(array) if is_array(nest.data) else np.asanyarray(array).tolist()
+    nest.data = np.array(array, subok=True) if is_array(nest.data) else np.asanyarray(array).tolist()
     nest.grad = np.zeros(np.shape(array)) if is_array(nest.grad) else None if nest.grad is None else 0.0
 
 

@@ -17,6 +17,7 @@ from ..snapshot import Snapshot
 from ..substitution import substitute
 from .source import calling_code
 from .traced_array import TracedArray, as_plain, running
+from .traced_conversions import traced_conversions
 from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
@@ -221,7 +222,7 @@ class Tape:
             self._start.restore(keep=self._kept)
         running.append(self)
         try:
-            with self._traced_functions():
+            with traced_conversions(), self._traced_functions():
                 ys = self.projection.forward()
         finally:
             running.pop()
