@@ -34,7 +34,8 @@ NOT_CALLED = {
     "Group", "GroupReport", "Applicants",  # results
     "plot_search",  # needs Optuna
     "devices", "num_threads", "use_style", "allow_tf32", "keep_freed_memory", "Workspace",  # no arguments
-    "Array", "DeviceError", "NcclSum", "fused", "fused_rows", "recorded", "only_if", "memory", "free_memory",  # for a GPU
+    "Array", "DeviceError", "NcclSum", "fused", "fused_rows", "recorded", "only_if",  # for a GPU
+    "memory", "free_memory",  # for a GPU
     "parallel_for", "run_concurrently", "sum_rows", "sums_of_squares", "scatter_add", "to_scalar", "to_floats",
     "chunk_size", "cheap_to_read", "launch_bound",  # in the loops of layers and optimisers, which check the arrays
 }  # fmt: skip
