@@ -46,13 +46,22 @@ TESTS = {
     "layers": ["tests/layers", "tests/privacy/test_per_example.py", "tests/gpu/test_fast_products.py", *GENERAL],
     "losses": ["tests/test_losses.py", "tests/layers/test_contract.py", TWO_DEVICES, *GENERAL],
     "optim": ["tests/optim", *GENERAL[1:]],
+    "models": ["tests/models", *GENERAL],
+    "training": ["tests/training", "tests/test_progress.py", "tests/test_run_folder.py",
+                 "tests/test_record_and_summary.py", "tests/privacy/test_dpsgd.py", *GENERAL[1:]],
+    "data": ["tests/data", "tests/models/test_masked_lm.py", "tests/models/test_word_vectors.py", *GENERAL[1:]],
     "gradcheck": ["tests/gradcheck/parts", *(f"tests/gradcheck/test_{name}.py" for name in (
         "checker", "completeness", "course_functions", "course_numbers", "course_objects", "diagnosis", "directional",
         "false_alarms", "kinks", "mistakes", "numerics", "parts", "planted", "small_constants", "traps",
         "unusual_code", "vacuous"))],
 }  # fmt: skip
 LEFT_OUT = {  # {files: why they have no mutants}
-    "gradcheck/command/*": "the code runs in processes of its own, which a mutant of this process does not reach",
+    "gradcheck/command/orphans.py": "a mutant could kill processes that the tests did not start",
+    **dict.fromkeys(
+        ("training/gradient_sum.py", "training/ranks.py", "training/together.py"),
+        "the code runs in several processes, which a mutant of this process does not reach",
+    ),
+    "training/async_steps.py": "the code runs on a GPU: make test-gpu tests it",
     "gradcheck/adapters/[jt]*_forms.py": "the code needs PyTorch, JAX or TensorFlow: make test-oracle tests it",
 }
 
@@ -204,7 +213,10 @@ def quick_and_different(seconds):
 def fails(item):
     # runtestprotocol ignores the filterwarnings marks of a test. Without them, an expected warning is an error.
     with catch_warnings_for_item(config=item.config, ihook=item.ihook, when="runtest", item=item):
-        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+        try:
+            return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+        except KeyboardInterrupt:  # a test interrupts the code, and the mutant does not catch the interrupt
+            return True
 
 
 def page(options, outcomes):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,30 @@ def test_ctrl_c_finishes_the_step_under_way_and_returns():
     history = trainer.fit(text_batches(), steps=30)
     assert (trainer.stop, history.steps) == ("interrupted", 4)
     assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_a_second_ctrl_c_in_the_same_step_raises_an_error_as_usual():
+    class Impatient(Callback):
+        def on_step_end(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    trainer = new_trainer(callbacks=[Impatient()])
+    usual = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(text_batches(), steps=30)
+    assert trainer.steps_done <= 1 and signal.getsignal(signal.SIGINT) is usual
+
+
+def test_the_seconds_of_a_validation_include_the_validation():
+    class Slow:
+        def __iter__(self):
+            time.sleep(0.05)
+            return iter(text_batches())
+
+    history = new_trainer().fit(text_batches(), Slow(), steps=2, evaluate_every=1)
+    first, second = (record["seconds"] for record in history.valid)
+    assert first >= 0.05 and second >= first + 0.05
 
 
 def test_early_stopping_ends_training_when_validation_gets_no_better():
