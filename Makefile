@@ -10,7 +10,7 @@ KILLS ?= 200
 MINUTES ?= 60
 SECONDS ?= 180
 
-FOLDERS ?= layers losses optim gradcheck
+FOLDERS ?= layers losses optim models training data gradcheck
 SAMPLE ?= 5
 SEED ?= 0
 
@@ -45,7 +45,7 @@ help:
 	@echo "make bench-busy   measure training beside another program (5 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
-	@echo "make mutate       change the package in small ways, and count the changes that a test finds (30 minutes)"
+	@echo "make mutate       change the package in small ways, and count the changes that a test finds (40 minutes)"
 	@echo "make coverage     measure which branches of the package the tests execute (installs PyTorch; over an hour)"
 	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
 	@echo "make clean        remove .venv and all build results; keep the trained models in runs/"

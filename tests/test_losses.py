@@ -284,3 +284,41 @@ def test_a_row_longer_than_a_chunk_is_a_chunk(monkeypatch):
     expected = nn.CrossEntropyLoss()(logits, target)
     monkeypatch.setattr(nn.losses.fast_softmax, "CHUNK_SIZE", 3)
     assert nn.CrossEntropyLoss()(logits, target) == pytest.approx(expected, rel=1e-14)
+
+
+# --- the limits of the arguments -------------------------------------------------------------------------------------
+
+
+def test_probabilities_may_be_0_or_1_and_log_probabilities_must_not_be_above_0():
+    x, t = np.array([2.0, -3.0]), np.array([0.0, 1.0])
+    assert nn.BCEWithLogitsLoss()(x, t) == pytest.approx(np.log1p(np.exp([2.0, 3.0])).mean(), rel=1e-12)
+    for outside in ([-0.1, 1.0], [0.0, 1.1]):
+        with pytest.raises(ValueError, match=r"BCEWithLogitsLoss: target must be in \[0, 1\]"):
+            nn.BCEWithLogitsLoss()(x, np.array(outside))
+    with pytest.raises(ValueError, match="KLDivLoss: prediction must be log-probabilities, 0 or less, got 0.5"):
+        nn.KLDivLoss()(np.array([[-1.0, 0.5]]), np.array([[0.5, 0.5]]))
+
+
+def test_the_gradient_of_the_divergence_has_any_leading_shape():
+    rng = np.random.default_rng(0)
+    for shape in ((4,), (3, 4), (2, 3, 4)):
+        target = rng.dirichlet(np.ones(4), shape[:-1])
+        assert_gradient_of(nn.KLDivLoss(), np.log(rng.dirichlet(np.ones(4), shape[:-1])), target)
+
+
+def test_one_row_without_a_batch_and_a_single_class():
+    x = np.array([1.0, 2.0, 0.5])
+    assert nn.CrossEntropyLoss()(x, np.array(1)) == pytest.approx(np.log(np.exp(x).sum()) - 2, rel=1e-12)
+    with pytest.raises(ValueError, match="one integer label for each row"):
+        nn.CrossEntropyLoss()(np.array(1.0), np.array(1))
+    assert nn.CrossEntropyLoss(ignore_index=-100)(np.ones((2, 1)), np.array([0, -100])) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "why"),
+    [({"weight": [1, 0]}, 1, "of a class with weight 0"), ({"ignore_index": 0}, 0, "ignore_index=0"),
+     ({"ignore_index": 0, "weight": [1, 0]}, 1, "of a class with weight 0")],
+)  # fmt: skip
+def test_labels_that_do_not_count_have_a_reason(settings, label, why):
+    with pytest.raises(ValueError, match=f"every label is {why}, so there is nothing to average"):
+        nn.CrossEntropyLoss(**settings)(np.ones((2, 2)), np.array([label, label]))
