@@ -47,11 +47,11 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
         if not equal_arrays(array, old):
             array[...] = old
-    adapter.clear_saved()
     if not created:
         before.restore()
         return before
     start.restore()
+    adapter.clear_saved()
     return start
 
 

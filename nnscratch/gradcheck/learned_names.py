@@ -37,7 +37,7 @@ def name_of(steps: Steps) -> str:
     'masks'
     """
     names = [key for kind, key in steps[1:] if isinstance(key, str)]
-    if len(names) > 1 and names[-1] in ("data", "value", "val"):  # self.W.data
+    if len(names) > 1 and names[-1].lstrip("_") in ("data", "value", "val"):  # self.W.data
         return names[-2]
     return names[-1] if names else ""
 

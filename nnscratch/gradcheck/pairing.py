@@ -59,7 +59,7 @@ def complete_adapter(
         if checks_numbers(adapter, before):
             adapter = make_adapter(number_subject(subject), numbers_as_arrays(adapter, inputs), loss, targets)
             before = Snapshot(adapter.source, inputs, targets)
-        start = before if adapter.accumulates else start_with_weights(adapter, before)
+        start = start_with_weights(adapter, before)
         return in_convention(with_found_parameters(adapter, start), convention), before, start
 
 

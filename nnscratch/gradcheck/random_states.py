@@ -37,14 +37,15 @@ class RandomStates:
         """Return True if the state of NumPy's global generator has changed.
 
         Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words. At the end of
-        the table, the generator replaces all words. So every draw changes the position or the first word.
+        the table, the generator replaces all words. So every draw changes the position or the first word. A seed
+        changes the second word.
         """
         now, old = np.random.get_state(), self._numpy  # noqa: NPY002
-        return now[0] != old[0] or now[1][0] != old[1][0] or now[2:] != old[2:]
+        return now[0] != old[0] or tuple(now[1][:2]) != tuple(old[1][:2]) or now[2:] != old[2:]
 
     def _python_drew(self) -> bool:
         (_, table, gauss), (_, old_table, old_gauss) = random.getstate(), self._python
-        return table[-1] != old_table[-1] or table[0] != old_table[0] or gauss != old_gauss
+        return table[-1] != old_table[-1] or table[:2] != old_table[:2] or gauss != old_gauss
 
     def replay(self) -> None:
         """Restore the state of every generator, so that it draws the same numbers again."""
