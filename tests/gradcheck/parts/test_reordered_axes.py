@@ -21,7 +21,7 @@ def test_sets_of_axes():
 
 
 def test_a_transposed_gradient():
-    assert found(reordered_axes, SQUARE.T, SQUARE)[0][0] == "transposed"
+    assert [m for m, _ in found(reordered_axes, SQUARE.T, SQUARE)] == ["transposed"]
     stack = np.stack([SQUARE, SQUARE**2])
     assert found(reordered_axes, np.swapaxes(stack, 1, 2), stack)[0][0] == "transposed"
     assert found(reordered_axes, SQUARE[0], SQUARE[0]) == []
@@ -55,6 +55,9 @@ def test_a_shifted_gradient():
             assert mistake == "shifted by one" and f"shifted by {step} along axis {axis};" in evidence
     assert all(m != "shifted by one" for m, _ in found(reordered_axes, T[::-1], T))  # two rows can only be reversed
     assert found(reordered_axes, SQUARE, 2 * SQUARE) == []
+    rows, three = np.stack([IMAGES[0, 0], IMAGES[0, 1]]), IMAGES[0, :3]
+    assert [m for m, _ in found(reordered_axes, rows[::-1], rows)] == ["axes reversed"]  # one row remains after a shift
+    assert all("by 2" not in e and "by -2" not in e for _, e in found(shifted, np.roll(three, 2, 0), three))
 
 
 def test_a_shifted_gradient_may_have_any_value_at_one_end():
@@ -89,8 +92,33 @@ def test_the_gradient_of_a_padded_image_that_is_cut_off_at_one_side():
         first, last = padded[:, :5, :5], padded[:, -5:, -5:]
         for given, step in ((first, width), (last, -width)):
             ((mistake, evidence),) = found(shifted, given, true)
+            assert found(reordered_axes, given, true) == [(mistake, evidence)] != found(shifted, 2 * given, true)
+            assert len(found(shifted, 1e-4 * given, 1e-4 * true)) == 1
             assert mistake == "shifted by one"
             assert f"by {step} along axes 1 and 2, except at one end of each axis" in evidence
+
+
+def test_the_gradient_of_a_padded_volume_that_is_cut_off_at_one_side():
+    padded = np.random.default_rng(1).normal(size=(5, 5, 5))
+    ((_, evidence),) = found(shifted, padded[:4, :4, :4], padded[1:, 1:, 1:])
+    assert "by 1 along axes 0 and 1 and 2, except at one end of each axis" in evidence
+
+
+def test_the_more_certain_mistake_comes_first():
+    def ranks(given, true):
+        case = case_of(given, true)
+        reordered_axes(case)
+        return {rank for rank, _ in case.found}
+
+    stack = np.arange(24.0).reshape(2, 3, 4) ** 2
+    assert ranks(SQUARE.T, SQUARE) == {2}
+    assert ranks(T.T.reshape(2, 3), T) == ranks(T.reshape(3, 2).T, T) == {2.5}
+    assert ranks(stack.reshape(2, -1).T.reshape(2, 3, 4), stack) == {2.5}
+    assert ranks(T[:, ::-1], T) == {3}
+    end = np.roll(SQUARE, 1, 0)
+    assert 3 in ranks(end, SQUARE)
+    end[0] = 9
+    assert ranks(end, SQUARE) == {3.05}
 
 
 def test_the_shift_must_be_the_same_along_all_axes_and_the_moved_elements_must_not_be_zero():

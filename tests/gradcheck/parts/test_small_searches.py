@@ -403,12 +403,66 @@ def test_the_slope_that_backward_used_is_solved_for():
         assert "this explains the gradients of all arrays" in tester.cases["w"].found[0][1].evidence
         gradient_errors(tester.cases, graph, tester)
         assert all(len(case.found) == 1 for case in tester.cases.values())  # they are explained already
+        tester.cases["x"].found.clear()
+        gradient_errors(tester.cases, graph, tester)
+        assert ranked(tester.cases["x"]) == ["activation's derivative wrong"]  # also if w is explained already
         other = new_tester(graph, {"x": true["x"] + 1, "w": true["w"] * 2}, true)
         assert list(wrong_functions(graph, measure_movements(graph, other))) == []
         shape = {**tester.cases, "b": case_of(np.ones(3), np.ones(2), "b")}
         tester.cases["x"].found.clear()
         gradient_errors(shape, graph, tester)
         assert tester.cases["x"].found == []  # a gradient of another shape cannot be explained
+
+
+def test_a_slope_is_not_solved_for_in_a_large_or_a_linear_function_or_in_a_loop():
+    def slopes(forward, x, w, slope, used):
+        def given(R, slope):
+            dz = R * slope(x @ w)
+            return {"x": dz @ w.T, "w": x.T @ dz}
+
+        with graph_of(forward, x, w) as graph:
+            (R,) = graph.projection.weights
+            tester = new_tester(graph, given(R, used), given(R, slope))
+            return [mistake for _, mistake, *_ in wrong_functions(graph, measure_movements(graph, tester))]
+
+    rng = np.random.default_rng(0)
+
+    def tanh(x, w):
+        return np.tanh(x @ w)
+
+    def twice(x, w):
+        z = x @ w
+        for _ in range(2):
+            z = np.tanh(z)
+        return z
+
+    def right(z):
+        return 1 - np.tanh(z) ** 2
+
+    def wrong(z):
+        return 3 - 2 * np.tanh(z)
+
+    for rows, count in ((10, 1), (12, 0)):  # 60 or 72 unknown numbers
+        x, w = rng.normal(size=(rows, 6)), rng.normal(size=(6, 6)) / 3
+        assert len(slopes(tanh, x, w, right, wrong)) == count
+    assert slopes(lambda x, w: 3 * (x @ w) + 1, x[:4], w[:, :3], lambda z: 3 + 0 * z, lambda z: 2 * z) == []
+    in_both = (lambda z: right(z) * right(np.tanh(z)), lambda z: wrong(z) * right(np.tanh(z)))
+    assert slopes(twice, x[:4], w[:, :3], *in_both) == []
+
+
+def test_a_slope_is_not_solved_for_where_no_gradient_arrives():
+    x, w = np.linspace(-1.5, 1.8, 9).reshape(3, 3), np.array([[0.4, -1.1], [0.9, 0.2], [-0.6, 1.3]])
+    rows = np.array([[1.0], [0.0], [1.0]])
+
+    def given(R, slope):
+        dz = R * rows * slope(np.tanh(x @ w))
+        return {"x": dz @ w.T, "w": x.T @ dz}
+
+    with graph_of(lambda x, w: np.tanh(x @ w) * rows, x, w) as graph:
+        (R,) = graph.projection.weights
+        tester = new_tester(graph, given(R, lambda y: 3 - 2 * y), given(R, lambda y: 1 - y**2))
+        with np.errstate(all="raise"):  # it divides by this gradient
+            assert list(wrong_functions(graph, measure_movements(graph, tester))) == []
 
 
 # --- other points ----------------------------------------------------------------------------------------------------
