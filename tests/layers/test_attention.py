@@ -222,3 +222,20 @@ def test_a_block_whose_branches_are_zero_passes_everything_through():
         p.data[...] = 0
     assert np.array_equal(block(x), x)
     assert np.array_equal(block.backward(x), x)
+
+
+@pytest.mark.parametrize(("tokens", "d"), [(5, 3), (2, 4)])
+def test_a_cache_of_two_arrays_holds_all_their_tokens_and_is_extended_without_a_change_of_the_arrays(tokens, d):
+    rng = np.random.default_rng(0)
+    k, v, new_k, new_v = (rng.normal(size=(2, 3, count, d)) for count in (tokens, tokens, 1, 1))
+    cache = KeyValueCache(k, v)
+    np.testing.assert_array_equal(cache, (k, v))
+    longer = cache.extended(new_k, new_v)
+    np.testing.assert_array_equal(longer[0], np.concatenate([k, new_k], axis=2))
+    np.testing.assert_array_equal(longer[1], np.concatenate([v, new_v], axis=2))
+    np.testing.assert_array_equal(cache, (k, v))
+
+
+def test_the_hidden_layer_of_a_block_is_four_times_as_wide_unless_you_choose_its_width():
+    assert nn.TransformerBlock(6, 2, rng=0).linear1.weight.shape == (24, 6)
+    assert nn.TransformerBlock(6, 2, dim_feedforward=7, rng=0).linear2.weight.shape == (6, 7)
