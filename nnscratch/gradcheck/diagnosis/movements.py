@@ -108,7 +108,7 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
     """
     tape, variables = graph.tape, graph.projection.variables
     given = {name: case.given for name, case in tester.cases.items()} | {n: p[0] for n, p in tester.right.items()}
-    names = [name for name, g in given.items() if g.shape == variables[name].shape and np.isfinite(g).all()]
+    names = list(given)
     rng = np.random.default_rng(11)
     if sum(variables[name].size for name in names) < 2 * SPARE or not any(name in tester.wrong for name in names):
         return None
@@ -132,12 +132,12 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
         tape.results = None
         (above, up), (below, down) = ends
         slopes.append((above - below) / (2 * tester.h))
-        moved.append({k: np.ravel((up[k] - down[k]) / (2 * tester.h)) for k in up if k in down})
-    if not np.isfinite(slopes).all():
-        return None
+        if not np.isfinite(slopes[-1]):
+            return None
+        moved.append({k: np.ravel((up[k] - down[k]) / (2 * tester.h)) for k in up})
     wanted = np.array([sum(float(np.vdot(given[name], v)) for name, v in d.items()) for d in directions])
-    results = {k: np.array([row[k] for row in moved]) for k in moved[0] if all(k in row for row in moved)}
-    noise = 3 * max((d.noise for d in tester.joint), default=0.0)
+    results = {k: np.array([row[k] for row in moved]) for k in up}
+    noise = 3 * max(d.noise for d in tester.joint)
     return Movements(directions, wanted - np.array(slopes), noise, rows_of, results)
 
 
@@ -157,7 +157,8 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
     for v in movements.directions:
         whole = np.ravel(v.get(name, np.zeros(variable.shape)))
         rows.append(whole if index is None else whole[np.ravel(index)])
-    return np.array(rows) if rows and rows[0].size == np.size(node.operands[j]) else None
+    moved = np.array(rows)
+    return moved if moved.shape[1] == np.size(node.operands[j]) else None
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:

@@ -10,6 +10,7 @@ from nnscratch.gradcheck.diagnosis.movements import (
     measure_movements,
     movement_of_operand,
 )
+from nnscratch.gradcheck.diagnosis.other_points import central_differences
 
 X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
 W = np.array([[0.4, -1.1, 0.7], [0.9, 0.2, -0.5]])
@@ -36,14 +37,32 @@ def test_elements_that_do_not_move_have_no_wrong_gradient():
     np.testing.assert_allclose(movements(still @ [1.0, 9, 2]).solve(still), [1, 0, 2], atol=1e-12)
     assert movements(MOVED[:, 0]).solve(0 * MOVED) is None
     small = MOVED * [1, 1e-6, 1e-12]  # the last element moves less than rounding errors
-    np.testing.assert_allclose(movements(small @ [1.0, 2e6, 9]).solve(small)[:2], [1, 2e6], rtol=1e-6)
+    np.testing.assert_allclose(movements(small @ [1.0, 2e6, 9]).solve(small), [1, 2e6, 0], rtol=1e-6)
+    some = MOVED.copy()
+    some[2] = [0, 0, 0.7]  # in one direction, two elements do not move
+    for scale in (1, 1e-10, 1e6):
+        np.testing.assert_allclose(movements(scale * some @ [1.0, 9, 2]).solve(scale * some), [1, 9, 2], rtol=1e-6)
+    np.testing.assert_allclose(movements(MOVED[:, 0] * 4).solve(MOVED[:, :1]), [4])  # one element
+
+
+def test_the_solution_is_tested_relative_to_the_largest_error():
+    moved = MOVED.copy()
+    moved[4] = 0  # a direction without an error
+    errors = moved @ [1.0, -2.0, 0.5]
+    for scale in (1e-3, 1, 1e3):
+        off = errors.copy()
+        off[7] += 1e-6
+        assert movements(scale * off).solve(moved) is not None
+        off[7] += 1e-2
+        assert movements(scale * off).solve(moved) is None
 
 
 def test_elements_that_move_alike_have_no_unique_gradient():
     alike = MOVED[:, [0, 1, 1]]
     assert movements(alike @ [1.0, 2, 3]).solve(alike) is None
-    nearly = alike + 1e-7 * MOVED
-    assert movements(nearly @ [1.0, 2, 3]).solve(nearly) is None
+    for size in (1e-7, 1e-5):
+        nearly = alike + size * MOVED
+        assert movements(nearly @ [1.0, 2, 3]).solve(nearly) is None
 
 
 def test_a_result_can_be_wrong_if_the_equations_have_a_solution():
@@ -56,6 +75,13 @@ def test_a_result_can_be_wrong_if_the_equations_have_a_solution():
     nearly[2] += 0.1 * np.abs(nearly).max()
     assert not movements(nearly).can_enter(MOVED) and movements(nearly, noise=0.1).can_enter(MOVED)
     assert movements(other[:7]).can_enter(MOVED[:7])  # too few directions to tell
+    assert not movements(other[:8]).can_enter(MOVED[:8])
+    assert not movements(other[:0]).can_enter(MOVED[:0])
+    assert movements(MOVED @ delta, noise=np.abs(MOVED @ delta).max() / 10.5).can_enter(MOVED)
+    alike = MOVED[:, [0] * 10] + 1e-12 * RNG.normal(size=(12, 10))  # ten elements that move alike, apart from noise
+    assert not movements(other).can_enter(alike)
+    off = np.linalg.qr(np.column_stack([MOVED, other]))[0][:, 3]  # no gradient explains a part of it
+    assert not movements(off, noise=0.095 * np.abs(off).max()).can_enter(MOVED)
     assert not movements(np.full(12, 1e-3), noise=1e-3).can_enter(MOVED)  # no error to explain
 
 
@@ -124,6 +150,31 @@ def test_a_right_array_is_moved_but_not_searched():
         graph_context.__exit__(None, None, None)
 
 
+def test_a_right_array_with_an_unknown_element_is_moved_too():
+    graph_context, graph, tester, true, given = measured(wrong=("w",))
+    try:
+        true = {"x": np.where(X > 1, np.nan, true["x"]), "w": true["w"]}
+        tester = new_tester(graph, {"w": given["w"]}, true)
+        tester.right["x"] = (gradients(graph.projection.weights[0])["x"], true["x"])
+        assert np.isfinite(measure_movements(graph, tester).errors).all()
+        tester.right["x"] = (tester.right["x"][0], np.full(X.shape, np.nan))
+        assert np.isfinite(measure_movements(graph, tester).errors).all()
+    finally:
+        graph_context.__exit__(None, None, None)
+
+
+def test_a_forward_that_fails_for_moved_arrays_has_no_movements(setting):
+    graph, tester, *_ = setting
+    value_after, calls = tester.value_after, []
+
+    def fails_later(*arguments):
+        calls.append(arguments)
+        return value_after(*arguments) if len(calls) < 4 else float("nan")
+
+    tester.value_after = fails_later
+    assert measure_movements(graph, tester) is None and graph.tape.results is None
+
+
 def test_few_elements_give_too_few_equations():
     for n, known in ((9, False), (10, True)):
         x = np.linspace(0.1, 1, n)
@@ -174,3 +225,22 @@ def test_the_edges_at_which_a_mistake_can_explain_the_errors(setting):
     random.rows_of = {"x": slice(0, 12)}
     together, alone = edges_that_can_be_wrong(graph, random)
     assert (product.family, 1) in together
+
+
+def test_the_edges_of_a_loop_at_which_no_mistake_can_explain_the_errors():
+    def loop(x, w):
+        h = np.zeros((4, 4))
+        for t in range(3):
+            h = np.tanh(x[t] + h @ w) * 2.0
+        return h[:1] + h[1:]
+
+    x, w = RNG.normal(size=(3, 4, 4)), RNG.normal(size=(4, 4)) / 4
+    with graph_of(loop, x, w) as graph:
+        (R,) = graph.projection.weights
+        tester = new_tester(graph, {"x": RNG.normal(size=x.shape), "w": RNG.normal(size=w.shape)},
+                            {name: central_differences(graph.projection, name) for name in "xw"})  # fmt: skip
+        found = measure_movements(graph, tester)
+        together, _ = edges_that_can_be_wrong(graph, found)
+        names = {(nodes[0].name, j) for nodes, j, _ in graph.edges() if (nodes[0].family, j) in together}
+        inside = {("tanh", 0), ("tanh", -1), ("multiply", 0), ("multiply", -1), ("matmul", 0), ("matmul", -1)}
+        assert not names & inside and ("matmul", 1) in names  # w may have its own mistake
