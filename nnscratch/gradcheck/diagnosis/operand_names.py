@@ -58,7 +58,7 @@ def name_of_source(node: Node, j: int) -> str:
     value: Any = node.operands[j]
     if node.variables[j] is not None:
         return str(node.variables[j]) if node.whole[j] else f"{node.variables[j]}[...]"
-    if np.size(value) == 1 and not isinstance(value, (str, bytes)):
+    if np.size(value) == 1 and np.asarray(value).dtype.kind in "fiub":
         return f"{np.asarray(value).item():.4g}"
     return f"operand {j + 1} of {node.place.split(': ', 1)[-1] or node.name}"
 

@@ -30,15 +30,9 @@ def statement_edits(
                 for rank, mistake, words, new in other_assignments(statement, id(statement) in looped):
                     yield rank, mistake, words, statement, (parent, field, index), new
                 if isinstance(statement, ast.For):
-                    words = "the rounds of the loop must run in the reverse order"
-                    yield (
-                        0.005,
-                        "loop in the wrong order",
-                        words,
-                        statement,
-                        (statement, "iter", None),
-                        reverse_of(statement),
-                    )
+                    words, place = "the rounds of the loop must run in the reverse order", (statement, "iter", None)
+                    # Few changes of this kind are possible, so they come first.
+                    yield -0.001, "loop in the wrong order", words, statement, place, reverse_of(statement)
                 for place, new in other_indices(statement, known):
                     yield 0.035, "the wrong array used", "the index `:` is wrong", statement, place, new
 

@@ -155,6 +155,10 @@ def other_arrays(graph: ForwardGraph, nodes: list[Node], other: int, right: list
             yield 3.1, "axes reversed", words, [np.flip(v, axis) for v in right]
     for values, expression in without_bias(graph, nodes, other):
         yield 2.8, "bias's share missing", f"{replaces} {expression}", values
+    for k, word in ((0, "first"), (-1, "last")) if len(right) > 1 else ():
+        if all(v.shape == right[k].shape for v in right) and any((v != right[k]).any() for v in right):
+            words = f"{replaces} its value in the {word} round, in every round"
+            yield 4, "the wrong array used", words, [right[k]] * len(right)
     for values, expression in neighbouring_rounds(right, state_after(graph, nodes, other)):
         yield 4, "the wrong array used", f"{replaces} {expression}", values
     for values, expression in graph.arrays_like_operand(nodes, other):

@@ -45,6 +45,8 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             only = None
         names = {n.name for n in found[0].nodes}
         for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
+            if not any(np.any(g) for g in slopes):
+                continue  # the gradient is 0: a missing path, not a wrong formula
             if not few and is_proportional(slopes, [f.d for f in found]):
                 continue  # this factor is phi'(u) times a constant
             changes = {}

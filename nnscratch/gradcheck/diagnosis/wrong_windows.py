@@ -31,13 +31,15 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about a lookup such as C[ids]: backward counts an index only once, even if ids repeats it.
 
     In some hypotheses, backward counts an index once in the whole array of indices. In others, it counts an index once
-    at each position along an axis, for example once at each time step.
+    at each position along an axis, for example once at each time step. `np.repeat` is a lookup too. If forward repeats
+    rows and then columns, backward may count all of them once.
     """
+    repeats: dict[str, dict[int, Callable]] = {"first": {}, "last": {}}
     for nodes in graph.families.values():
         node = nodes[0]
-        if node.name not in ("lookup", "take") or len(nodes) > 1 or not node.active[0]:
+        if node.name not in ("lookup", "take", "repeat") or len(nodes) > 1 or not node.active[0]:
             continue
-        only = graph.variable_name(nodes, 0)
+        only, element = graph.variable_name(nodes, 0), "element" if node.name == "repeat" else "index"
         places = np.arange(np.size(node.operands[0])).reshape(np.shape(node.operands[0]))
         keys = np.asarray(node.compute(places, *node.operands[1:]))
         for axis in (None, *range(keys.ndim - 1)):
@@ -51,8 +53,15 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 if mask.all():
                     continue
                 once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
-                evidence = f"backward computes as if only the {word} occurrence of each index counted{where}"
+                evidence = f"backward computes as if only the {word} occurrence of each {element} counted{where}"
                 yield Hypothesis(1.0, "rows met twice counted once", evidence, node.place, once, only)
+                if node.name == "repeat" and axis is None:
+                    repeats[word] |= once
+    for word, once in repeats.items():
+        if len(once) > 1:
+            place = graph.tape.nodes[min(once)].place
+            evidence = f"backward computes as if only the {word} copy of each repeated element counted"
+            yield Hypothesis(1.05, "rows met twice counted once", evidence, place, once)
 
 
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:

@@ -56,6 +56,15 @@ class TracedArray(np.ndarray):
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         return np.cumsum(self, axis)
 
+    def repeat(self, repeats: Any, axis: Any = None) -> Any:
+        return np.repeat(self, repeats, axis)
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        return np.take(self, indices, axis, mode=mode) if out is None else super().take(indices, axis, out, mode)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        return np.cumprod(self, axis)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         mask = as_plain(index) if isinstance(index, np.ndarray) else None
         if running and mask is not None and mask.dtype == bool and mask.shape == self.shape and np.ndim(value) == 0:

@@ -190,6 +190,11 @@ def test_an_index_without_its_factor():
     assert found["dw = x[i * s + j]"] == ("stride forgotten", "the index `i` lacks a factor in `dw = x[i + j]`")
 
 
+def test_the_order_of_a_loop_is_tried_first():
+    (definition,) = ast.parse("def backward(dy):\n    x = y * 2\n    for t in range(3):\n        x = t").body
+    assert [e.mistake for e in edits_of(definition, {"x": MATRIX, "y": OTHER})][0] == "loop in the wrong order"
+
+
 def test_the_index_of_labels():
     labels = np.arange(2)
     found = changed("d[:, t] -= 1", t=labels)

@@ -64,6 +64,11 @@ def test_the_operations_inside_a_function_of_numpy():
         assert [n.result_name for n in graph.tape.nodes if n.result_name] == ["v"]
 
 
+def test_operands_that_are_no_numbers():
+    found = names(without_source("return np.einsum('ij,jk->ik', np.repeat(x, 2, None).reshape(4, 3), w) + b"), X, W, B)
+    assert found[0][1] == "x" and found[1][1:] == ("operand 1 of einsum", "operand 2 of einsum", "w")
+
+
 def test_the_sum_of_a_list():
     def forward(x, w):
         return sum([x[0] * w[0], x[1] * w[1], x[1]])

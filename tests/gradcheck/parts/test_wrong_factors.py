@@ -296,3 +296,19 @@ def test_two_exchanged_blocks():
         assert list(swapped_blocks(graph)) == []  # no array has the size of a block
     with graph_of(lambda x, w: x @ w, A, np.arange(1.0, 28).reshape(3, 9) / 9) as graph:
         assert len(list(swapped_blocks(graph))) == 5
+
+
+def test_the_factor_of_the_first_or_the_last_round_in_every_round():
+    w = np.array([[0.4, -1.1, 0.2], [0.9, 0.2, -0.5], [1.4, 0.7, 0.1]])
+
+    def forward(a, w):
+        return np.stack([a[0] * w[k] for k in range(3)])
+
+    with graph_of(forward, A, w) as graph:
+        (R,) = graph.projection.weights
+        for word, k in (("first", 0), ("last", 2)):
+            h = the(graph, wrong_factors, "`a[0]`", f"its value in the {word} round, in every round")
+            assert h.mistake == "the wrong array used"
+            assert_gives(graph, h, a=np.vstack([(R * w[k]).sum(axis=0), 0 * A[1]]))
+    with graph_of(lambda a, w: np.stack([a[0] * w[0] for _ in range(3)]), A, w) as graph:
+        assert not any("in every round" in h.evidence for h in wrong_factors(graph))

@@ -600,3 +600,11 @@ def test_a_loop_is_one_function():
             dw += s.T @ d
             d = d @ w.T
         assert_gives(graph, h, w=dw, h=d)
+
+
+def test_a_slope_of_zero_is_a_missing_path_and_no_formula():
+    with graph_of(lambda u: -np.exp(u), U) as graph:  # the slope "1 where y is above 0, else 0" would be 0 everywhere
+        found = offered(graph, wrong_slopes)
+        assert found and not any("y is above 0, else 0" in h.evidence for h in found)
+    with graph_of(np.tanh, U) as graph:
+        assert any("y is above 0, else 0" in h.evidence for h in wrong_slopes(graph))

@@ -27,6 +27,7 @@ X = np.array([1.0, -2.0, 0.5, 0.3, 1.2, -0.7, 0.9])
 K = np.array([0.4, -1.1, 0.6])
 IDS = np.array([0, 2, 0, 1, 2, 0])
 C = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
+ONCE = "rows met twice counted once"
 
 
 def strided(stride, count, size=3):
@@ -115,6 +116,45 @@ def test_rows_of_ids_that_are_more_than_the_rows_of_the_array():
             once[ids[n]] = R[n]
             dc += once
         assert_gives(graph, the(graph, repeated_rows, "only the last", "along axis 0"), c=dc)
+
+
+def test_repeated_elements_that_are_counted_once():
+    x = np.array([[1.0, -2.0], [0.3, 1.2]])
+    with graph_of(lambda x: x.repeat(3, axis=1), x) as graph:
+        (R,) = graph.projection.weights
+        for word, k in (("first", 0), ("last", 2)):
+            words = f"only the {word} occurrence of each element counted"
+            (h,) = (h for h in repeated_rows(graph) if h.evidence.endswith(words))
+            assert h.mistake == ONCE and h.only == "x"
+            assert_gives(graph, h, x=R.reshape(2, 2, 3)[:, :, k])
+    with graph_of(lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1), x) as graph:
+        (R,) = graph.projection.weights
+        blocks = R.reshape(2, 2, 2, 3)
+        h = the(graph, repeated_rows, "only the first copy of each")
+        assert h.mistake == ONCE
+        assert_gives(graph, h, x=blocks[:, 0, :, 0])
+        assert_gives(graph, the(graph, repeated_rows, "only the last copy of each"), x=blocks[:, 1, :, 2])
+
+
+def test_the_methods_that_repeat_and_take_are_recorded():
+    x = np.array([1.0, -2.0, 0.5])
+    for forward, name in (
+        (lambda x: x.repeat(2), "repeat"),
+        (lambda x: np.tile(x, 2), "repeat"),
+        (lambda x: x.take([0, 2]), "take"),
+        (lambda x: x.cumprod(), "cumprod"),
+    ):
+        with graph_of(forward, x) as graph:
+            assert [n.name for n in graph.nodes] == [name]
+
+    def written(x):
+        out = np.empty(2)
+        taken = x.take([0, 2], out=out)
+        assert taken is out and out.tolist() == [x[0], x[2]]
+        return x * 2.0
+
+    with graph_of(written, x) as graph:
+        assert [n.name for n in graph.nodes] == ["multiply"]
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
