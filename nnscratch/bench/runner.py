@@ -296,7 +296,7 @@ def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
     if which not in ("best", "both"):
         flags = blas.processor().flags
         if which not in blas.KERNELS:
-            raise ValueError(f"--blas-kernel must be found, best, both or one of {', '.join(blas.KERNELS)}")
+            raise ValueError(f"--blas-kernel must be one of these words: found, best, both, {', '.join(blas.KERNELS)}")
         if flags and which not in blas.usable_kernels(flags):
             raise ValueError(f"this processor lacks instructions that OpenBLAS's {which} kernel needs")
         return [(f"kernel {which}", which)]

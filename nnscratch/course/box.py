@@ -107,7 +107,8 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 * LOOK: the judge itself may have been paused
+            # The system may have paused the judge itself for a long time, so add at most the time of two checks.
+            self._waiting += min(now - self._last, 2 * LOOK)
         self._last = now
         if self._waiting >= self._longest:
             self.over = True

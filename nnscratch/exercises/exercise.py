@@ -83,8 +83,8 @@ class Gradients:
         Returns the right outputs for the same inputs. By default, the check uses the reference of the `Values` with the
         same forward.
     replay : callable, optional
-        For a random forward: ``replay(inputs, *outputs)`` returns a forward that uses the random numbers of these
-        outputs.
+        For a forward that draws random numbers. ``replay(inputs, *outputs)`` returns a forward that uses the same
+        random numbers as the call that returned `outputs`.
     """
 
     functions: tuple[str, ...]

@@ -51,8 +51,8 @@ def sanity_check(
     Returns
     -------
     numpy array, shape (N,)
-        The rank correlation for each example: 1 for the same order, about 0 for an explanation that depends on the
-        weights.
+        For each example, the rank correlation of the two explanations. It is 1 if they rank the elements in the same
+        order, so that the weights do not matter. It is about 0 if the explanation depends on the weights.
 
     Examples
     --------

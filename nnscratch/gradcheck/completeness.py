@@ -16,6 +16,8 @@ the verdict is "incomplete". The checker treats the following arrays as constant
   lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
 
 A note in the report names each of these constants that belongs to an object, changes the outputs, and is not read-only.
+
+The other arrays become traps of the report. A trap is a fault that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations
@@ -84,8 +86,8 @@ def completeness_traps(
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
-        True if the user chose the arrays to check with ``only=``. Then the report contains a note about the other
-        arrays instead of a trap.
+        True if the user chose the arrays to check with ``only=``. Then the unchecked arrays do not make the verdict
+        "incomplete": the report names them in a note.
     """
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]

@@ -138,10 +138,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare one of the elements in `suspects`. At a few more points, compare the element with the largest
-    gradient, because the gradients of all suspects may be zero there. If `suspects` is None, compare derivatives along
-    random directions. If the values disagree, try a smaller step too, because a nearby point may lie close to another
-    kink.
+    At each point, compare the two derivatives of one element in `suspects`. The gradients of all suspects may be zero
+    near the kink. So at a few more points, compare the two derivatives of another element: the one with the largest
+    gradient. If `suspects` is None, compare derivatives along random directions. If the two derivatives differ, try a
+    smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]

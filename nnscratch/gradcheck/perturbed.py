@@ -6,9 +6,11 @@ operations. Such a backward computes the operations of forward again, with opera
     (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
 
 To find it, this file runs forward and backward once on traced arrays, which report their operations. It compares each
-operation of backward with the same operation of forward. The operation is suspicious if its operands are those of
-forward plus one number. The number may be added to all elements, or to a single element, as in ``x[i] += h``. If one
-function computes the loss and the gradients, its operations are compared with each other.
+operation of backward with the same operation of forward. An operation is suspicious if a small number h is added to
+its operand in backward: to all elements, or to a single element, as in ``x[i] += h``. If one function computes the loss
+and the gradients, its operations are compared with each other.
+
+The report lists such a backward as a trap. A trap is a fault that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations

@@ -30,12 +30,12 @@ from .projection import Projection
 from .tape import traced
 
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
-SMALL = 1e-12  # the size of the values to which units are set
-UNITS = 4  # measure this many units of each operation: all units of a layer usually have the same slope
-TRIES = 4  # if the gradient does not jump at a unit, the values of other units may hide the jump: try other values
+SMALL = 1e-12  # a unit is set to a value of this size, positive or negative
+UNITS = 4  # the number of units that are measured in each operation; usually, all units of a layer have the same slope
+TRIES = 4  # how often other values are tried for the other units, because they may hide the jump at a unit
 MAX_OPERATIONS = 12
-SAME = 1e-3  # gradients count as equal if they differ by less than this, relative to the jump
-NOTHING = 1e-7  # a jump smaller than this, relative to the array's gradient, does not count as a kink
+SAME = 1e-3  # gradients count as equal if their difference, divided by the jump, is smaller
+NOTHING = 1e-7  # a jump counts as a kink if the jump, divided by the array's gradient, is larger
 
 
 @dataclass

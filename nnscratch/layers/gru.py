@@ -110,7 +110,7 @@ class GRU(Recurrent):
 
 @backend.recorded
 def run_forward(matmul: Callable, W_hh: Array, b_hn: Array, U: Array, h: Array, gates: Array, v_n: Array) -> None:
-    """Run the steps of one chunk. The first axis of U (steps, 3, H, N), h, gates and v_n is time."""
+    """Run the steps of one chunk. Time is the first axis of U (steps, 3, H, N), h, gates and v_n."""
     for t, u in enumerate(U):
         matmul(W_hh, h[t], out=gates[t])
         step_forward(u, b_hn, h[t], gates[t].reshape(u.shape), v_n[t], h[t + 1])
@@ -121,7 +121,7 @@ def run_backward(
     matmul: Callable, W_hh: Array, dY: Array, gates: Array, v_n: Array, h: Array, dU: Array, dV: Array,
     dh: Array, du: Array, dv: Array, temp: Array,
 ) -> None:  # fmt: skip
-    """Run the steps of one chunk from the last to the first. The first axis of dY, gates, v_n, h, dU and dV is time."""
+    """Run the steps of one chunk from the last to the first. Time is the first axis of dY, gates, v_n, h, dU and dV."""
     for t in reversed(range(len(dU))):
         step_backward(dY[t].T, gates[t].reshape(dv.shape), v_n[t], h[t], dh, du, dv, temp, dU[t], dV[t])
         matmul(W_hh.T, dv.reshape(gates[t].shape), out=temp)

@@ -126,7 +126,7 @@ class LSTM(Recurrent):
 def run_forward(
     matmul: Callable, W_hh: Array, U: Array, h: Array, c: Array, gates: Array, tanh_c: Array, temp: Array
 ) -> None:
-    """Run the steps of one chunk. The first axis of U (steps, 4, H, N), h, c, gates and tanh_c is time."""
+    """Run the steps of one chunk. Time is the first axis of U (steps, 4, H, N), h, c, gates and tanh_c."""
     for t, u in enumerate(U):
         matmul(W_hh, h[t].T, out=gates[t])
         step_forward(u, c[t], gates[t].reshape(u.shape), c[t + 1], tanh_c[t], h[t + 1].T, temp)
@@ -137,7 +137,7 @@ def run_backward(
     matmul: Callable, W_hh: Array, dY: Array, gates: Array, c: Array, tanh_c: Array, dU: Array,
     dh: Array, dc: Array, dz: Array, slope: Array, temp: Array,
 ) -> None:  # fmt: skip
-    """Run the steps of one chunk from the last to the first. The first axis of dY, gates, c, tanh_c and dU is time."""
+    """Run the steps of one chunk from the last to the first. Time is the first axis of dY, gates, c, tanh_c and dU."""
     for t in reversed(range(len(dU))):
         step_backward(dY[t].T, gates[t].reshape(dz.shape), c[t], tanh_c[t], dh, dc, dz, slope, temp, dU[t])
         matmul(W_hh.T, dz.reshape(gates[t].shape), out=dh)

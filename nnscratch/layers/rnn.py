@@ -153,7 +153,7 @@ def relu_backward(dy: Array, h: Array, dh: Array, da: Array, da_copy: Array) -> 
 
 
 def forward_loop(step_forward: Callable) -> Callable:
-    """Return a function that runs the steps of one chunk. The first axis of U (steps, H, N) and h is time."""
+    """Return a function that runs the steps of one chunk. Time is the first axis of U (steps, H, N) and of h."""
 
     @backend.recorded
     def run_forward(matmul: Callable, W_hh: Array, U: Array, h: Array) -> None:

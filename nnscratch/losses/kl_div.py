@@ -58,7 +58,8 @@ class KLDivLoss(Module):
                 f"compute them with nn.LogSoftmax"
             )
         self.save_for_backward(t)
-        log_t = xp.log(xp.where(t > 0, t, 1))  # avoids log 0: the next line sets these elements to 0
+        # Where t is 0, compute log 1 instead of log 0. The loss of these elements is 0.
+        log_t = xp.log(xp.where(t > 0, t, 1))
         loss = xp.where(t > 0, t * (log_t - x), 0)  # (..., C)
         return backend.to_scalar(loss.sum(dtype=np.float64)) * t.shape[-1] / t.size  # n = size / C
 

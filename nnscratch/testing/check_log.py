@@ -43,7 +43,11 @@ def add(report: Any) -> None:
 
 
 def rows() -> list[tuple[str, int, int, float, str]]:
-    """Return, for each test and checked code: name, numbers of checks and of arrays, largest error, worst verdict."""
+    """Return one row for each pair of a test and a piece of code that the test checked.
+
+    A row is a tuple: the name, the number of checks, the number of checked arrays, the largest error, and the worst
+    verdict.
+    """
     order = ("right", "incomplete", "cannot tell", "wrong")
     found: dict[str, list] = {}
     for test, title, arrays, error, verdict in CHECKED:

@@ -37,7 +37,7 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 Pair = tuple[int, int]
-NONE = -1  # not a symbol: it separates two words, and it replaces a symbol that was merged into its left neighbour
+NONE = -1  # no symbol is here: the border between two words, or a symbol that was merged into its left neighbour
 
 
 def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size: int) -> list[tuple[str, str]]:

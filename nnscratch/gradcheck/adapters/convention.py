@@ -18,7 +18,10 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``: multiply the gradients of weights, which all examples share, by m.
+    """Change ``adapter.gradients``, so that the checker compares the gradients of weights without the factor 1/m.
+
+    Backward has divided these gradients by the number of examples m. The changed method multiplies them by m. Weights
+    are the arrays that all examples share.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
     index, this axis is the axis of the examples.

@@ -22,8 +22,8 @@ class SlopeAdapter(Adapter):
     """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivative of each element.
 
     Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
-    adapter recognises them by their argument: it has the name of an output (``a``, ``y``, ``out``), and f's argument
-    has another name.
+    adapter recognises such a derivative by the name of its argument: it is the usual name of an output (``a``, ``y``,
+    ``out``), and it differs from the name of the argument of f.
 
     Examples
     --------

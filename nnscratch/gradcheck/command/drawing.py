@@ -275,8 +275,8 @@ def is_array_annotation(annotation: str) -> bool:
 def draw(shape: Any, rng: np.random.Generator) -> Any:
     """Draw an array of the given shape: a tuple of sizes such as (3, 4), or letters of axes such as "NCYX".
 
-    The sizes of the axes are in `SIZES`. A word can say which values to draw: "prob ND" draws numbers between 0.1 and
-    0.9, and both "int V:NT" and ("int", 0, 7, (3, 4)) draw integers, from 0 to V - 1 and from 0 to 6.
+    The sizes of the axes are in `SIZES`. A word can say which values to draw. For example, "prob ND" draws numbers
+    between 0.1 and 0.9. "int V:NT" draws integers from 0 to V - 1. ("int", 0, 7, (3, 4)) draws integers from 0 to 6.
     """
     if isinstance(shape, str):
         kind, _, letters = shape.rpartition(" ")
