@@ -15,8 +15,8 @@ from ..backend import Array
 FEW_ROWS = 128
 """`matmul` may compute the transposed product if the product has at most this number of rows."""
 
-SMALL = 4096
-"""On a CPU, `column_sums` uses NumPy's ``sum`` for a matrix of fewer elements."""
+SMALL, LARGE = 4096, 460_800
+"""On a CPU, `column_sums` uses NumPy's ``sum`` for a matrix with fewer than SMALL elements, or with LARGE or more."""
 
 TALL = 1024
 """On a GPU, `column_sums` adds up a matrix in parts if it has at least this number of rows."""
@@ -76,7 +76,9 @@ def row_sums(x: Array) -> Array:
 def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix, on a CPU computed as a product with a vector of ones, as in `row_sums`.
 
-    If the matrix is small, NumPy's ``sum`` is as fast as the product, and it is used instead.
+    If the matrix is small, NumPy's ``sum`` is as fast as the product, and it is used instead. It is also used if the
+    matrix is large. OpenBLAS then computes the product with several threads and waits for all of them. While another
+    program used the same cores, this took up to 20 times as long as ``sum``.
 
     On a GPU, CuPy's ``sum`` starts one block of threads for every 32 columns. A tall matrix, such as the gradient of a
     layer's output at every token of a batch, then keeps only a few processors of the GPU busy. So this function cuts
@@ -94,7 +96,7 @@ def column_sums(x: Array) -> Array:
     if backend.launch_bound(x):
         parts = _number_of_parts(len(x))
         return x.sum(axis=0) if parts == 1 else x.reshape(parts, -1, x.shape[1]).sum(axis=1).sum(axis=0)
-    return x.sum(axis=0) if x.size < SMALL else np.ones(len(x), dtype=x.dtype) @ x
+    return np.ones(len(x), dtype=x.dtype) @ x if SMALL <= x.size < LARGE else x.sum(axis=0)
 
 
 def channel_sums(x: Array) -> Array:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from nnscratch.layers.fast_products import TALL, channel_sums, column_sums, row_dots, row_means, row_sums
+from nnscratch.layers.fast_products import (
+    LARGE,
+    SMALL,
+    TALL,
+    channel_sums,
+    column_sums,
+    row_dots,
+    row_means,
+    row_sums,
+)
 
 FUNCTIONS = {"row_sums": row_sums, "row_means": row_means, "row_dots": lambda x: row_dots(x, x)}
 
@@ -26,6 +35,17 @@ def test_a_number_for_each_column(rows, order, rng, on_cuda, on_cpu):
     x = np.asarray(rng.normal(size=(rows, 5)), order=order)
     np.testing.assert_allclose(column_sums(x), x.sum(axis=0))
     np.testing.assert_allclose(on_cpu(column_sums(on_cuda(x))), x.sum(axis=0))
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize(
+    ("elements", "is_product"), [(0, False), (SMALL - 1, False), (SMALL, True), (LARGE - 1, True), (LARGE, False)]
+)
+def test_on_a_cpu_the_columns_of_small_and_large_matrices_are_not_a_product(elements, is_product, order, monkeypatch):
+    x, ones, made = np.full((elements, 1), 0.5, order=order), np.ones, []
+    monkeypatch.setattr(np, "ones", lambda *args, **options: made.append(1) or ones(*args, **options))
+    assert column_sums(x) == [elements / 2]
+    assert bool(made) == is_product
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (TALL, 3), (7, 3, 5), (TALL, 3, 1, 2)], ids=str)
