@@ -74,8 +74,11 @@ Cache = tuple[Array, Array]
 
 @backend.fused(*HIDE_LATER)
 def hide_later(query: Array, key: Array, Z: Array) -> None:
-    """Set the scores of later keys to -inf. The positions are `query`, shape (T, 1), and `key`, shape (S,)."""
-    Z += np.where(key > query, -math.inf, 0).astype(Z.dtype)
+    """Set the scores of later keys to -inf, also a score of NaN: -inf is not added, because NaN - inf is NaN.
+
+    The positions are `query`, shape (T, 1), and `key`, shape (S,).
+    """
+    np.copyto(Z, -math.inf, where=key > query)
 
 
 @backend.fused(*BACKWARD_OF_SCORES)

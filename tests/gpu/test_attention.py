@@ -5,6 +5,7 @@ import pytest
 import strict_cupy
 
 import nnscratch as nn
+from nnscratch.layers.attention import hide_later
 from nnscratch.layers.softmax import softmax
 
 N, HEADS, T, D = 2, 2, 7, 8  # T is larger than the number of features of a head
@@ -42,6 +43,19 @@ def test_launches_of_self_attention(causal, dropout, forward):
         with strict_cupy.counted() as counts:
             layer.backward(y)
         assert (counts.launches, counts.copies, counts.waits) == (25, 0, 0)
+
+
+@pytest.mark.parametrize("hidden", [1.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_later_scores_are_hidden_also_if_they_are_not_finite_and_the_others_stay(hidden, dtype, on_cuda, on_cpu):
+    Z = np.zeros((2, 3, 4, 6), dtype)
+    Z[..., 0, 3], Z[..., 0, 2], Z[..., 3, 5] = hidden, np.nan, 7  # query t has position t + 2
+    there, query, key = on_cuda(Z.copy()), np.arange(2, 6)[:, None], np.arange(6)
+    hide_later(query, key, Z)
+    hide_later(on_cuda(query), on_cuda(key), there)
+    np.testing.assert_array_equal(on_cpu(there), Z)
+    assert np.isneginf(Z[..., 0, 3:]).all() and np.isnan(Z[..., 0, :3]).sum(axis=-1).min() == 1
+    assert (Z[..., 3, :] == [0, 0, 0, 0, 0, 7]).all() and np.isneginf(Z).sum() == 2 * 3 * 6
 
 
 def test_launches_of_a_linear_layer():
