@@ -302,6 +302,33 @@ def test_an_object_with_a_loss():
     }
 
 
+def test_the_weights_of_an_object_with_a_loss_may_be_in_lists():
+    class Net:
+        def __init__(self):
+            self.w = W.copy()
+            self.params, self.grads = [self.w], [None]
+
+        def loss(self, x):
+            self.grads[0] = x.copy()
+            return (x * self.w).sum(), {"x": self.w}
+
+    adapter = LossObjectAdapter(Net(), (X,))
+    adapter.run()
+    assert list(adapter.parameters()) == ["w"]
+
+
+def test_a_cache_that_contains_no_input():
+    class Square:
+        def forward(self, x):
+            return x**2, 2 * x
+
+        def backward(self, dy, cache):
+            return dy * cache
+
+    adapter = ObjectAdapter(Square(), (X,))
+    assert len(adapter.run()) == 1 and lists(adapter.gradients((DY,))) == {"x": (DY * 2 * X).tolist()}
+
+
 # --- found parameters ------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +363,34 @@ def test_the_parameters_found_come_first():
     adapter.inputs, adapter.targets, adapter.cache = (W,), (1,), 5
     assert adapter.inner.inputs == (W,) and adapter.inner.targets == (1,) and adapter.inner.cache == 5
     assert adapter.missing == adapter.inner.missing and not adapter.returns_cache
+
+
+def test_an_input_without_a_gradient_beside_found_parameters():
+    class First(Plain):
+        def backward(self, dy):
+            self.dw = dy * self.x
+
+    layer = First(v=W.copy())
+    adapter = found_of(layer, FoundParameter("w", at("w"), [(at("dw"), False)]),
+                       FoundParameter("v", at("v"), [(at("dv"), False)]))  # fmt: skip
+    adapter.run()
+    given = adapter.gradients((DY,))
+    assert given["w"].tolist() == (DY * X).tolist() and given["v"] is None and "x" not in given
+
+    class Two(First):
+        def forward(self, x, h):
+            return super().forward(x) + h
+
+        def backward(self, dy):
+            super().backward(dy)
+            return None, dy
+
+    layer = Two()
+    inner = ObjectAdapter(layer, (X, X))
+    adapter = FoundParametersAdapter(inner, [FoundParameter("w", at("w"), [(at("dw"), False)])])
+    adapter.run()
+    given = adapter.gradients((DY,))
+    assert given["x"] is None and given["h"].tolist() == DY.tolist()  # one input has a gradient, the other should
 
 
 def test_gradients_are_added_transposed_and_cleared():
@@ -632,6 +687,42 @@ def test_a_derivative_without_arguments_is_multiplied_by_dy():
             return 2 * self.z
 
     assert ran(Backward())[1] == {"z": (2 * DY * X).tolist()}
+
+
+def test_a_learning_rate_with_a_default():
+    class Default(Learns):
+        def backward(self, dy, lr=0.1):
+            return super().backward(dy, lr)
+
+    assert isinstance(object_adapter(Default(), (X,)), LearningRateAdapter)
+
+
+def test_backprop_of_one_input_is_a_backward():
+    class Scale:
+        def forward(self, x):
+            return 3 * x
+
+        def backprop(self, dy, factor=3):
+            return factor * dy
+
+    adapter = object_adapter(Scale(), (X,))
+    assert type(adapter) is ObjectAdapter
+    adapter.run()
+    assert lists(adapter.gradients((DY,))) == {"x": (3 * DY).tolist()}
+
+
+def test_a_loss_whose_backward_returns_two_gradients():
+    class Loss:
+        def forward(self, x, t):
+            self.e = x - t
+            return float((self.e**2).sum())
+
+        def backward(self):
+            return 2 * self.e, -2 * self.e
+
+    adapter = object_adapter(Loss(), (X, W))
+    adapter.run()
+    assert lists(adapter.gradients((1.0,))) == {"x": (2 * (X - W)).tolist(), "t": (2 * (W - X)).tolist()}
 
 
 def test_a_backward_with_a_learning_rate():

@@ -97,6 +97,7 @@ def test_the_list_that_the_gradients_belong_to():
     ((DW, None), ([W, B], X)), ({"W": DW, "b": DB}, ([W, B], X)), (np.ones((2, 2)), ([B, B], X)),
     ((DW, DB), (W, X)), ((np.ones((1, 3)),), (np.ones((1, 3)), X)), ((DW, DB, DW, DB), ([(W, B), (W, B)], X)),
     ((DW, DB), ([W, B], [W, B])), ((DB, DB), ([B, np.arange(2)], X)), (None, ([W, B], X)),
+    ([np.ones((1, 3))], (np.ones((1, 3)), X)),
 ])  # fmt: skip
 def test_gradients_that_are_not_those_of_one_list(result, inputs):
     assert whole_input(result, ["a", "b"], inputs, list) is None
@@ -110,7 +111,13 @@ def test_the_gradients_of_a_list_or_of_the_inputs_before_it(result, returned, wh
     assert whole_input(result, ["x", "hs"], (B, [B]), lambda: returned) == whole
     first = None if "dx" in returned else "hs"
     assert whole_input(result, ["hs", "x"], ([B], B), lambda: returned) == first  # the list is the first input
-    assert whole_input(result, ["ids", "x", "hs"], (np.arange(2), B, [B]), lambda: returned) == whole
+    assert whole_input(result, ["ids", "x", "hs"], (np.arange(3), B, [B]), lambda: returned) == whole
+
+
+def test_the_gradients_of_a_list_behind_inputs_of_other_shapes():
+    assert whole_input((DB,), ["x", "hs"], (X, [B]), list) == "hs"
+    assert whole_input((DW, DB), ["w", "x", "params"], (W, X, [W, B]), list) == "params"
+    assert whole_input([DW, DB], ["params", "x"], ([W, B], X), lambda: ["", "grads"]) == "params"
 
 
 # --- arrays that are not inputs --------------------------------------------------------------------------------------
