@@ -214,12 +214,12 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
     """Yield (values in each round, source) of a - b if the operand `other` is a + b, and vice versa."""
     values, expression = [], ""
     for node in nodes:
-        made = [m for m in graph.producers.get(content_key(node.operands[other]), ()) if m.number < node.number]
-        if not made or made[-1].name not in ("add", "subtract"):
+        made = graph.producer(node.operands[other], node.number)
+        if made is None or made.name not in ("add", "subtract"):
             return
-        a, b = made[-1].operands
-        values.append(a - b if made[-1].name == "add" else a + b)
-        expression = f" {'-' if made[-1].name == 'add' else '+'} ".join(made[-1].operand_names)
+        a, b = made.operands
+        values.append(a - b if made.name == "add" else a + b)
+        expression = f" {'-' if made.name == 'add' else '+'} ".join(made.operand_names)
     yield values, expression
 
 
@@ -233,10 +233,8 @@ def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator
         for b in range(len(sums[0].operands)):
             if len(sums) != len(nodes) or not graph.is_bias(sums, b):
                 continue
-            whole, width = sums[0].result.shape, right[0].shape[-1] if right[0].ndim else 1
-            if right[0].ndim != len(whole) or whole[-1] % width:
-                continue
-            for start in range(0, whole[-1], width):
+            width = right[0].shape[-1] if right[0].ndim else 1
+            for start in range(0, sums[0].result.shape[-1], width):
                 block = (..., slice(start, start + width))
                 if all(content_key(s.result[block]) == content_key(v) for s, v in zip(sums, right, strict=True)):
                     yield (

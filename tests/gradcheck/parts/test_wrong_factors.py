@@ -1,6 +1,7 @@
 """Test hypotheses about products: the changed forward has the gradient of a backward with the wrong factor."""
 
 import numpy as np
+import pytest
 from wrong_gradients import assert_gives, graph_of, offered, the
 
 from nnscratch.gradcheck.diagnosis.wrong_factors import (
@@ -69,7 +70,8 @@ def test_a_quotient():
         assert_gives(graph, the(graph, wrong_factors, "`a`", "its inverse"), a=R * B)
         assert_gives(graph, the(graph, wrong_factors, "`a`", "its square"), a=R / B**2)
         assert all("gradient of `a`" in h.evidence for h in wrong_factors(graph))  # wrong_powers tests `b`
-        assert "multiplied instead of divided" in mistakes(offered(graph, wrong_factors))
+        inverse = the(graph, wrong_factors, mistake="multiplied instead of divided")
+        assert inverse.rank == 4.6
 
 
 def test_a_mask():
@@ -90,6 +92,65 @@ def test_a_mask():
     for factor in (mask - 2, mask * 0 + 2, mask * 0, mask + np.eye(2, 3)):  # these are not masks
         with graph_of(lambda a, factor=factor: a * factor, A) as graph:
             assert "mask not applied" not in mistakes(offered(graph, wrong_factors))
+
+
+def test_the_scale_of_a_mask_that_comes_from_the_data():
+    labels = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+
+    def times(a, y):
+        m = 2.5 * y
+        return a * m
+
+    def divided(a, y):
+        m = y / 0.4
+        return a * m
+
+    def of_two_arrays(a, y):
+        m = (1 + 0 * y) * y * 2.5 * (y > -1)
+        return a * m
+
+    for forward, words in ((times, "`2.5` of `m`"), (divided, "`1 / 0.4` of `m`"), (of_two_arrays, "2.5")):
+        with graph_of(forward, A, labels) as graph:
+            (R,) = graph.projection.weights
+            h = the(graph, wrong_factors, "gradient of `a`", f"leaves out the factor {words}")
+            assert (h.rank, h.mistake) == (1.2, "a factor missing")
+            assert_gives(graph, h, a=R * labels)
+            inverted = the(graph, wrong_factors, "gradient of `a`", mistake="mask inverted")
+            assert inverted.rank == 1.3
+    with graph_of(lambda a, y: a * y, A, 2.5 * labels) as graph:  # the caller scales the mask
+        the(graph, wrong_factors, "gradient of `a`", "leaves out the factor 2.5")
+    with graph_of(lambda a, y: a * y, A, labels) as graph:
+        assert "a factor missing" not in mistakes(h for h in wrong_factors(graph) if "of `a`" in h.evidence)
+
+
+def test_a_mask_for_each_round_of_a_loop():
+    def loop(x, masks):
+        for t in range(3):
+            x = x * masks[t]
+        return x
+
+    def found(*masks):
+        masks = 0.5 * np.array(masks)
+        with graph_of(lambda x: loop(x, masks), X[:1]) as graph:
+            return {h.mistake for h in wrong_factors(graph)}
+
+    assert "mask not applied" in found([0, 0], [1, 0], [1, 1]) and "mask inverted" in found([1, 1], [1, 0], [1, 1])
+    assert "mask not applied" not in found([1, 1], [1, 1], [1, 1]) | found([2, 0], [2, 1], [2, 2])
+
+
+def test_the_complement_of_a_gate():
+    def gate(x, a, b):
+        z = 1 / (1 + np.exp(-x))
+        return (1 - z) * a + z * b
+
+    with graph_of(gate, A, B, A + B) as graph:
+        (R,) = graph.projection.weights
+        z = 1 / (1 + np.exp(-A))
+        h = the(graph, wrong_factors, "gradient of `b`", "replaces `z` by `1 - z`")
+        assert (h.rank, h.mistake) == (4, "the wrong array used")
+        assert_gives(graph, h, b=R * (1 - z), a=R * (1 - z))
+    with graph_of(lambda x, b: np.tanh(x) * b, A, B) as graph:
+        assert not any("by `1 - " in h.evidence for h in wrong_factors(graph))
 
 
 # --- products of matrices --------------------------------------------------------------------------------------------
@@ -130,7 +191,7 @@ def test_products_of_stacks():
     with graph_of(lambda s, t: np.matmul(s, t), S, T) as graph:
         (R,) = graph.projection.weights
         h = the(graph, wrong_factors, "`s`", "`t.transpose(0, 2, 1)`")
-        assert h.mistake == "transposed"
+        assert (h.rank, h.mistake) == (2, "transposed")
         assert_gives(graph, h, s=R @ T, t=np.swapaxes(S, 1, 2) @ R)
         assert sum("transpose(" in h.evidence for h in wrong_factors(graph)) == 10
     with graph_of(lambda s, t: s * t, S, T) as graph:
@@ -138,6 +199,12 @@ def test_products_of_stacks():
     with graph_of(lambda s, t: np.matmul(s, t), S[:, :1], T) as graph:
         kept = {h.evidence[-17:] for h in wrong_factors(graph) if "`s.transpose(" in h.evidence}
         assert kept == {"transpose(2, 1, 0)`"[-17:]}  # the only order that keeps the shape (2, 1, 2)
+
+
+def test_products_of_stacks_of_stacks():
+    S = np.arange(1.0, 17).reshape(2, 2, 2, 2) / 7
+    with graph_of(lambda s, t: np.matmul(s, t), S, S[::-1] + 1) as graph:
+        the(graph, wrong_factors, "`s`", "`t.transpose(0, 1, 3, 2)`")
 
 
 def test_einsum_with_two_arrays_is_a_product():
@@ -153,7 +220,7 @@ def test_a_sum_with_the_other_sign():
     with graph_of(lambda a, b: a * (b + 0.3), A, B) as graph:
         (R,) = graph.projection.weights
         h = the(graph, wrong_factors, "`a`", "`b - 0.3`")
-        assert h.mistake == "sign flipped"
+        assert (h.rank, h.mistake) == (2.9, "sign flipped")
         assert_gives(graph, h, a=R * (B - 0.3))
     with graph_of(lambda a, b: a * (b - 0.3), A, B) as graph:
         (R,) = graph.projection.weights
@@ -181,6 +248,26 @@ def test_a_factor_without_its_bias_may_be_a_block_of_the_sum():
     with graph_of(gates, A[:, :2], b, c) as graph:
         (R,) = graph.projection.weights
         assert_gives(graph, the(graph, wrong_factors, "`a`", mistake="bias's share missing"), a=R * b[:, 2:])
+        assert the(graph, wrong_factors, "`a`", mistake="bias's share missing").rank == 2.8
+
+    def gates_in_time(a, b, c):
+        z = b + c
+        return a * z[..., 2:]
+
+    steps = np.arange(1.0, 25).reshape(2, 3, 4) / 5
+    with graph_of(gates_in_time, steps[..., :2] - 2, steps, c) as graph:
+        (R,) = graph.projection.weights
+        h = the(graph, wrong_factors, "`a`", mistake="bias's share missing")
+        assert_gives(graph, h, a=R * steps[..., 2:])
+
+    def two_rounds(a, b, c):
+        for t in range(2):
+            z = b[t] + c
+            a = a * (z if t == 0 else z * 1.5)
+        return a
+
+    with graph_of(two_rounds, A[:, :2] * 1.0, np.stack([B, A])[..., :2], c[:2]) as graph:
+        assert "bias's share missing" not in mistakes(wrong_factors(graph))  # the second factor is no sum
     with graph_of(lambda a, b, c: a * (b + c), A[0], b[0, :3], c[:3]) as graph:  # without broadcasting, c is no bias
         assert "bias's share missing" not in mistakes(wrong_factors(graph))
     with graph_of(lambda a, b, c: a * (b + c)[:, 1:], A, b, c) as graph:  # 3 columns are not a block of 4
@@ -216,6 +303,7 @@ def test_the_state_of_another_round():
         found = {
             h.evidence.split("backward replaces `h` by ")[-1] for h in wrong_factors(graph) if "`h` by" in h.evidence
         }
+        assert {h.rank for h in wrong_factors(graph) if "round" in h.evidence.split("backward")[1]} == {4}
         assert "its value one round later" in found and "its values in the reversed order of the rounds" in found
         (nodes,) = [nodes for nodes in graph.families.values() if nodes[0].name == "multiply"]
         after = state_after(graph, nodes, 1)
@@ -259,7 +347,7 @@ def test_another_power_of_a_divisor():
         for power, mistake in ((-3, "a factor applied twice"), (-4, "a factor applied twice"), (-1, "a factor missing"),
                                (0, "a factor missing"), (1, "a factor missing")):  # fmt: skip
             h = the(graph, wrong_powers, "`s`", f"to the power {power}, not -2")
-            assert h.only == "s" and h.mistake == mistake
+            assert h.only == "s" and h.mistake == mistake and h.rank == pytest.approx(4.4 + 0.01 * abs(power + 2))
             assert_gives(graph, h, s=-(R * A).sum(0) * s**power, a=R / s)
         assert [h.evidence.split("power ")[1].split(",")[0] for h in offered(graph, wrong_powers)] == [
             "-1", "-3", "0", "-4", "1",
@@ -284,6 +372,12 @@ def test_two_exchanged_blocks():
         assert h.mistake == "gates in the wrong order"
         moved = R[:, [2, 3, 4, 5, 0, 1, 6, 7]]
         assert_gives(graph, h, x=moved @ w.T, w=X.T @ moved)
+    with graph_of(lambda x: x @ w, X) as graph:  # w is a constant
+        assert len(list(swapped_blocks(graph))) == 23
+    with graph_of(lambda x, w: np.matmul(x, w), np.stack([X, X + 1, X - 2]), w) as graph:  # with an axis of time
+        (R,) = graph.projection.weights
+        h = the(graph, swapped_blocks, "4 blocks of 2 columns, blocks 1 and 3 are exchanged")
+        assert_gives(graph, h, x=R[..., [4, 5, 2, 3, 0, 1, 6, 7]] @ w.T)
     with graph_of(lambda x, w: x @ w, X, w[:, :4]) as graph:  # blocks of one column
         assert list(swapped_blocks(graph)) == []
     with graph_of(lambda x, w: x @ w, X[:1].T, w[:1]) as graph:
