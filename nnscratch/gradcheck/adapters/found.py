@@ -58,7 +58,7 @@ class FoundParametersAdapter(Adapter):
             inner.input_names,
             inner.notes,
         )
-        self.accumulates, self.loss = inner.accumulates, inner.loss
+        self.loss = inner.loss
 
     @property
     def inputs(self) -> tuple:
@@ -112,7 +112,6 @@ class FoundParametersAdapter(Adapter):
 
     def prepare(self) -> None:
         """Replace integers, Python numbers and read-only arrays by float64 arrays that the checker can change."""
-        self.inner.prepare()
         for p in self.found:
             if p.number:
                 put_at([self.source], p.steps, np.array(value_at([self.source], p.steps), dtype=np.float64))
@@ -168,9 +167,3 @@ class FoundParametersAdapter(Adapter):
 
     def cached(self) -> Any:
         return self.inner.cached()
-
-    def clear_saved(self) -> None:
-        self.inner.clear_saved()
-
-    def unused_saved(self) -> list[str]:
-        return self.inner.unused_saved()

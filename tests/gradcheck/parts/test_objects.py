@@ -393,6 +393,52 @@ def test_an_input_without_a_gradient_beside_found_parameters():
     assert given["x"] is None and given["h"].tolist() == DY.tolist()  # one input has a gradient, the other should
 
 
+def test_a_listed_weight_beside_a_found_one():
+    class Listed(Plain):
+        def __init__(self):
+            super().__init__(v=np.ones(3))
+            self.params, self.grads = {"v": self.v}, {"v": np.zeros(3)}
+
+        def forward(self, x, h):
+            return super().forward(x) + self.v + h
+
+        def backward(self, dy):
+            self.dw, self.grads["v"] = dy * self.x, dy.sum(axis=0)
+            return None, None
+
+    inner = ObjectAdapter(Listed(), (X, X))
+    adapter = FoundParametersAdapter(inner, [FoundParameter("w", at("w"), [(at("dw"), False)])])
+    adapter.run()
+    assert list(adapter.gradients((DY,))) == ["w", "v"]  # no gradients of inputs, as in the first layer of a network
+
+
+def test_a_returned_gradient_keeps_its_values():
+    class Returns(Plain):
+        def backward(self, dy):
+            return dy * self.w, dy * self.x
+
+    place = (("returned", 0), ("item", 0))
+    adapter = found_of(Returns(), FoundParameter("w", at("w"), [(place, False)]))
+    adapter.run()
+    first = adapter.gradients((DY,))["w"]
+    adapter.run()
+    assert adapter.gradients((2 * DY,))["w"].tolist() == (2 * DY * X).tolist()
+    assert first.tolist() == (DY * X).tolist()
+
+
+def test_a_tuple_with_one_output_is_no_cache():
+    class One:
+        def forward(self, x):
+            return (3 * x,)
+
+        def backward(self, cache):
+            return 3 * cache
+
+    adapter = ObjectAdapter(One(), (X,))
+    assert len(adapter.run()) == 1 and not adapter.returns_cache
+    assert lists(adapter.gradients((DY,))) == {"x": (3 * DY).tolist()}
+
+
 def test_gradients_are_added_transposed_and_cleared():
     layer = Plain(a=np.ones((2, 3)), b=np.full((3, 2), 2.0), sums=np.full((2, 3), 9.0))
 
