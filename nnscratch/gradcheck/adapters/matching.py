@@ -132,8 +132,8 @@ def numbers_with_gradients(
 ) -> list[str]:
     """Return the names of the inputs that are Python numbers and have a gradient of their name.
 
-    An integer must also have the name of a weight, because it may be a size or a number of rounds. An example of such a
-    number is the bias ``b`` in deeplearning.ai's ``propagate(w, b, X, Y)``, because ``grads`` contains ``db``.
+    An integer must also have the name of a weight, because it may be a size or a number of iterations. An example is
+    the bias ``b`` in deeplearning.ai's ``propagate(w, b, X, Y)``, because ``grads`` contains ``db``.
     `returned` is a function that returns the names in backward's ``return`` statement.
 
     Examples

@@ -13,13 +13,17 @@ these words:
     rank          a number for each mistake: a more specific mistake has a smaller rank
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array
-    round         one pass through the body of a loop in the user's code
+    iteration     one run of the body of a loop in the user's code; reports and names in the code call it a round
+    family        the same operation in all iterations of a loop: a list of one `Node` for each iteration
+    nodes, j      one operand: `nodes` is a family, and j is the number of the operand; j = -1 is the result
+    edge          an operand or a result; in backward, a gradient passes along each edge
+    occurrence    an operand that is a differentiated array w; in x @ w + h @ w, the array w has two occurrences
+    path          the edges through which a gradient passes from f to an array
+    cut           changes of forward that make the gradient along one edge zero
     direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v
-    movement      an operand or a result, minus the value that it had in the first run of forward
+    increment     an operand or a result, minus the value that it had in the first run of forward
+    movement      the derivative of an operand or a result along a direction (movements.py)
     changes       a dictionary that describes a changed forward: {number of an operation: function that replaces it}
-    edge          an operand or the result of an operation; in backward, a gradient passes along it
-    path          the way of a gradient from f through edges to an array
-    cut           changes that make the gradient along one edge zero
 
     array_mistakes.py         visible in the gradient itself: a sign, a factor, a block of rows
     reordered_axes.py         axes exchanged or reversed, and shifts along axes
@@ -29,8 +33,8 @@ these words:
     upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
     written_gradients.py      backward changes dy, and then computes with the changed dy
     forward_mistakes.py       mistakes inside forward: tests the hypotheses of the next files on a tape
-      missing_paths.py        a path cut or counted twice; rounds of a loop left out
-      state_mistakes.py       a state's gradient lost between rounds, or never reset
+      missing_paths.py        a path cut or counted twice; iterations of a loop left out
+      state_mistakes.py       a state's gradient lost between iterations, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
       softmax_mistakes.py     a wrong Jacobian of softmax or log-softmax
       normalisation_mistakes.py   wrong statistics; constants differentiated
@@ -40,7 +44,7 @@ these words:
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       wrong_maxima.py         a maximum without its mask, or with a wrong one
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
-      wrong_uses.py           backward leaves out some uses of an array
+      wrong_uses.py           backward leaves out some occurrences of an array
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
       gradient_errors.py      a function with a wrong slope; linear equations give this slope
 
@@ -157,7 +161,8 @@ def sorted_entries(
                 cases[name] = Case(e, projection)
             else:
                 right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
-        elif e.verdict == "right":  # right along random directions, therefore right in every element
+        elif e.verdict == "right":  # in directional mode: see directional_case.py
+            # Two gradients with the same derivatives along random directions agree in every element.
             true_gradients[name] = gradients[name]
             right[name] = (gradients[name], gradients[name])
     return cases, right, true_gradients

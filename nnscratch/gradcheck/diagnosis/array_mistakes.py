@@ -9,7 +9,8 @@ given gradient may be
     the true gradient, except in some blocks of rows
 
 Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
-work if only some elements of the true gradient are known, or if only its derivatives along directions are known.
+work if only some elements of the true gradient are known. In directional mode, no element is known. Then the tests
+compare the derivatives of f along some directions: see directional_case.py.
 """
 
 from __future__ import annotations

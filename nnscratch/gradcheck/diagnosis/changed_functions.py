@@ -44,7 +44,7 @@ COMPUTING = {  # modules whose C functions only compute; C functions of other mo
 }
 ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # exceptions: functions of these modules that do more
 MORE_LINES = 10
-MAX_OWNERS = 50  # functions with the same code object that are tried
+MAX_OWNERS = 50  # many functions may have the same code object; at most this many of them are changed
 
 
 @dataclass

@@ -5,15 +5,16 @@ gradient of an array u, and c the wrong gradient. `changed_gradients` yields tup
 free):
 
     evidence    a text in which used_gradients.py replaces "%u" by the name of u
-    changes     the arrays c - g, one for each round of a loop
-    free        True if `changes` are arrays t with c - g = k t. used_gradients.py computes the factor k. The wrong
-                gradient lacks the term -k t, so "%c" in the evidence is replaced by -k
+    changes     the arrays c - g, one for each iteration of a loop
+    free        True if `changes` are arrays t, and c = g + k t with an unknown number k. used_gradients.py computes k.
+                The true gradient is g = c + (-k) t, so the wrong gradient c lacks the term (-k) t. In the evidence,
+                used_gradients.py replaces "%c" by the factor -k of this term
 
 The functions share two arguments:
 
-    site        a `Site`: the array u and its gradient g, in all rounds of a loop
+    site        a `Site`: the array u and its gradient g, in all iterations of a loop
     known       a list of (values, name, is_constant), one item for each float array of forward. `values` contains the
-                array in each round, broadcast to the shape of u. A constant depends on no differentiated array
+                array in each iteration, broadcast to the shape of u. A constant depends on no differentiated array
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
         if constant and all(np.ptp(v) > 0 for v in values):
             yield 1.1, TARGETS, f"the gradient of %u lacks the part that comes from {name}: %c * {name}", values, True
     for name, ids in labels:
-        for k in range(len(site.values)):  # each round of a loop over time may have one label
+        for k in range(len(site.values)):  # each iteration of a loop over time may have one label
             g = site.gradients[k]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):

@@ -13,7 +13,7 @@ If a change makes the gradients right, backward contains the mistake on the left
     scaled by a constant                a value that is twice or half as large
     a derivative wrong                  a square added or removed
     a factor missing                    a product or a quotient with another variable, or other parentheses
-    loop in the wrong order             the rounds of a loop in the reverse order
+    loop in the wrong order             the iterations of a loop in the reverse order
     stride forgotten                    an index with another factor
 
 statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree

@@ -50,8 +50,8 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 def rank_of_slopes(case: Case) -> float:
     """Return a number to add to the rank of a wrong slope.
 
-    If the check differentiates several arrays, the missing factor may be a weight instead of a slope. So a mistake that
-    names the weight comes first.
+    For example, forward computes y = w * tanh(x). If backward leaves out w, the slope looks wrong, but the mistake is
+    the missing weight. So if the check differentiates several arrays, a mistake that names a weight comes first.
     """
     return 0.0 if len(case.projection.variables) == 1 else 2.5
 

@@ -1,4 +1,4 @@
-"""The positions of the expressions in the syntax tree of backward, for edits.py."""
+"""Find the positions of expressions in the syntax tree of backward, for edits.py. A `Slot` is one such position."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Slot:
 
 
 def slots(parent: Any) -> Iterator[Slot]:
-    """Yield the position of each expression that a statement reads, except the names of the functions it calls."""
+    """Yield the position of each expression that a statement reads. Leave out the names of the functions it calls."""
     for field, value in ast.iter_fields(parent):
         if field in ("target", "targets", "annotation"):
             continue
@@ -56,7 +56,10 @@ def is_chain(node: Any) -> bool:
 
 
 def index_slots(statement: ast.stmt) -> Iterator[Slot]:
-    """Yield the position of each expression in an index of a target, such as ``i`` in ``dx[i + j] += dy``."""
+    """Yield the positions of the expressions inside the brackets on the left side of an assignment.
+
+    For ``dx[i + j] += dy``, these are the positions of ``i + j``, ``i`` and ``j``.
+    """
     targets = [statement.target] if isinstance(statement, ast.AugAssign) else getattr(statement, "targets", [])
     for subscript in [n for target in targets for n in ast.walk(target) if isinstance(n, ast.Subscript)]:
         yield from (slot for slot in slots(subscript) if slot.node is not subscript.value)

@@ -1,10 +1,11 @@
-"""ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
+"""ForwardGraph: the recorded operations of forward, and the connections between them.
 
-A round is one pass through the body of a loop in the user's code. If a loop executes an operation several times, these
-executions are one family. An operation outside a loop is a family with one member. An edge is an operand or the result
-of an operation: in backward, a gradient passes along each edge. The files of this folder identify an edge by
-(family, j). Here j is the number of the operand, or -1 for the result. An operand is active if it depends on a
-differentiated array.
+A loop in the user's code executes the same operation once in each iteration. These executions form a family: a list
+with one `Node` for each iteration. An operation outside a loop is a family with one node.
+
+An edge is an operand or the result of an operation. In backward, a gradient passes along each edge. All functions of
+this folder describe an edge by two arguments: `nodes` is a family, and `j` is the number of the operand, or -1 for the
+result. An operand is active if it depends on a differentiated array.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # rounds of a loop that are inspected one by one
-VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an element: h, self.x, h[t - 1]
+MAX_LAYERS = 6  # a loop with at most this many iterations may run over layers, so each iteration is also tested alone
+VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
 
 class ForwardGraph:
-    """The operations on a tape, grouped in families.
+    """The operations on a tape, grouped by the loops that execute them.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class ForwardGraph:
     nodes : list of Node
         The operations on which the output depends. Operations that compute values only for backward are left out.
     families : dict of tuple to list of Node
-        The operations of `nodes` by family. A list contains one operation for each round of the loop.
+        The operations of `nodes`, grouped in families. The key is `Node.family`.
     producers, consumers : dict of tuple to list of Node
         For each array inside forward, the operations that compute the array, and the operations that have the array as
         an active operand. The keys are the `content_key` of the array.
@@ -45,8 +46,8 @@ class ForwardGraph:
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
-        The arrays that operations of forward read or compute, with their names. The key is the number of rounds of the
-        loop in which an array occurs, or 1 for arrays outside a loop.
+        The arrays that operations of forward read or compute, with their names. The key is the number of iterations of
+        the loop in which an array occurs, or 1 for arrays outside a loop.
     """
 
     def __init__(self, tape: Tape):
@@ -84,15 +85,15 @@ class ForwardGraph:
                 keys = tuple(content_key(v) for v in values)
                 if keys not in of_count or is_better_name(name, of_count[keys][1]):
                     of_count[keys] = (values, name)
-                alone = found.setdefault(1, {})  # the values of single rounds
+                alone = found.setdefault(1, {})  # here, the value in each iteration is an array of its own
                 for key, value in zip(keys, values, strict=True) if 1 < len(nodes) <= MAX_LAYERS else ():
                     alone.setdefault((key,), ([value], name))
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield (values, name) for each float variable or float output with the shape of operand `j` of `nodes`.
+        """Yield (values, name) for each float variable or float output with the same shape as the operand (nodes, j).
 
-        `values` contains the array in each round of the loop.
+        `values` contains the array in each iteration of the loop.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -108,10 +109,7 @@ class ForwardGraph:
                     yield turned, transpose_of(name)
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
-        """Return True if a mistake of backward at operand `j` of `nodes` can explain the wrong gradients.
-
-        If `j` is -1, the mistake is at the result instead.
-        """
+        """Return True if a mistake of backward at the edge (nodes, j) can explain the wrong gradients."""
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
@@ -133,19 +131,19 @@ class ForwardGraph:
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """Return the name of the differentiated array that is operand `j` in every round.
+        """Return the name of the operand (nodes, j), if it is the same differentiated array in all iterations.
 
-        Return None if operand `j` is not the same differentiated array in every round.
+        Otherwise return None.
         """
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (nodes, j, name) for every active operand and every active result of the operations.
+        """Yield (nodes, j, name) for every active operand, and for the result of every operation with such an operand.
 
-        `nodes` are the operations of all rounds of a loop. `j` is the number of the operand, or -1 for the result.
-        `name` is the name of the operand if it is a differentiated array, else None. Unless `every` is True, leave out
-        the edges at which no mistake can explain the wrong gradients.
+        `nodes` is a family, and `j` is the number of the operand, or -1 for the result. `name` is the name of the
+        operand if it is a differentiated array, else None. Unless `every` is True, leave out the edges at which no
+        mistake can explain the wrong gradients.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
@@ -157,9 +155,9 @@ class ForwardGraph:
                     yield nodes, -1, None
 
     def is_state(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` of `nodes` is a state, such as the hidden state of a recurrent layer.
+        """Return True if the operand (nodes, j) is a state, such as the hidden state of a recurrent layer.
 
-        A state comes from an earlier round, or is an input with the shape of an output.
+        A state comes from an earlier iteration, or is an input with the shape of an output.
         """
         if j < 0:
             return False
@@ -176,10 +174,10 @@ class ForwardGraph:
         return inputs[name].shape in shapes and len(batch) > 1
 
     def is_bias(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` of `nodes` is a differentiated array that forward adds with broadcasting.
+        """Return True if the operand (nodes, j) is a bias: a differentiated array that forward adds with broadcasting.
 
-        If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias is an
-        array that is only added, to a sum that contains a matrix product.
+        If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias is a
+        differentiated array that forward only adds, to a sum that contains a matrix product.
         """
         name, node = self.variable_name(nodes, j), nodes[0]
         if name is None or node.name not in ("add", "subtract"):
@@ -194,7 +192,7 @@ class ForwardGraph:
         return only_added and (name in parameters or not parameters)
 
     def is_affine(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` of `nodes` is a matrix product, or a sum that contains one."""
+        """Return True if the operand (nodes, j) is a matrix product, or a sum that contains a matrix product."""
         made = self.producer(nodes[0].operands[j], nodes[0].number)
         if made is None or made.name not in ("add", "matmul", "dot"):
             return False
@@ -212,23 +210,23 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of operand `j` of `nodes`, or of the result if `j` is -1, for the report."""
+        """Return the source text of the operand or result (nodes, j), for the report."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
         name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]
         return f"`{name}`" if name else f"the result of `{expression}`"
 
     def is_time_loop(self, count: int) -> bool:
-        """Return True if a loop of `count` rounds runs over time.
+        """Return True if a loop of `count` iterations runs over time.
 
-        A loop runs over time if a round reads the result of an earlier round. It also runs over time if `count` is the
-        length of a time axis: axis 1 of integer inputs, or the time axis of an output. A loop whose rounds have
-        different weights runs over layers, not over time.
+        A loop runs over time if an iteration reads the result of an earlier iteration. It also runs over time if
+        `count` is the length of a time axis: axis 1 of integer inputs, or the time axis of an output. A loop whose
+        iterations have different weights runs over layers, not over time.
         """
         for nodes in self.families.values():
             columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()
             if any(len(set(names) - {None}) > 1 for names in columns):
-                return False  # every round has different weights: the loop runs over layers
+                return False  # every iteration has different weights: the loop runs over layers
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
                 made = self.producer(nodes[-1].operands[j], nodes[-1].number) if nodes[-1].active[j] else None
@@ -260,8 +258,9 @@ def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
     """Return the families with at least one operation that affects the output.
 
-    The other operations compute values for backward. In a function that returns a loss and its gradient, they are the
-    whole backward. The weighted sum f of the outputs does not depend on them, so no hypothesis about them can be right.
+    The other operations compute values for backward. In a function that returns a loss and its gradient, the whole
+    backward consists of such operations. The weighted sum f of the outputs does not depend on them. So no hypothesis
+    about them can be right.
     """
     centre = tape.value()
 

@@ -4,7 +4,9 @@ A hypothesis is a mistake that backward may contain. To test it, forward is chan
 another derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
 gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
 
-A family is one operation of a loop, in all rounds of the loop (forward_graph.py).
+A loop executes the same operation once in each iteration. In this folder, these executions are a family: a list with
+one `Node` for each iteration. An occurrence of an array is an operand of forward that is this array. Reports call an
+iteration a round.
 """
 
 from __future__ import annotations
@@ -68,9 +70,10 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these mistakes already name the wrong rounds
+# The evidence for these mistakes already says which iterations are wrong.
+ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
 MAX_SIZE = 400  # the largest array for which this file runs forward once for each element
-MANY_FAMILIES = 12  # if forward has this many families, first find the operations at which backward can be wrong
+MANY_FAMILIES = 12  # with this many families, first find the operations at which backward can be wrong
 KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
     upstream_missing,
     wrong_slopes,
@@ -148,7 +151,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     remark = "only this array was tested"
     if len(cases) == 1 and tester.right:
         remark = "the other gradients are right, so the mistake is where backward computes this gradient"
-    for h in tried if unexplained else ():  # there may be two mistakes, so test each array alone
+    for h in tried if unexplained else ():  # backward may contain two mistakes, so test each array alone
         for name in unexplained:
             if tester.budget_spent:
                 return
@@ -159,7 +162,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test whether a hypothesis about the operations of a loop is right in some rounds of the loop only.
+    """Test whether a hypothesis about a loop is right in some of its iterations only.
 
     For example, if a loop runs over layers, backward may be wrong only in the last layer.
     """
@@ -170,7 +173,7 @@ def in_some_rounds(
         if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS or h.mistake.startswith("only the "):
             continue
         if h.mistake == "a path missing" and h.only and len(rounds) > 2:
-            continue  # wrong_uses finds the rounds that are not counted
+            continue  # wrong_uses finds the iterations that are not counted
         last, first = max(rounds), min(rounds)
         kept = [[r for r in rounds if r != last], [r for r in rounds if r != first], *([r] for r in rounds)]
         for some in kept[2:] if len(rounds) == 2 else kept:
@@ -189,7 +192,7 @@ def explains(h: Hypothesis) -> str:
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward multiplies the gradient of one operand by a constant, such as -1 or 2."""
+    """Test whether backward multiplies the gradient with respect to one operand by a constant, such as -1 or 2."""
     for cut, only, node, path in single_paths(graph):
         if tester.budget_spent:
             return
@@ -204,9 +207,9 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
 
 
 def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
-    """Return True if the operation `node` multiplies dropout's masked values by a scale, and `c` removes this scale.
+    """Return True if the operation `node` multiplies masked values of dropout by a scale, and `c` undoes this product.
 
-    `c` is the factor by which backward multiplies the right gradient.
+    `c` is the ratio of backward's gradient to the true gradient.
     """
     if node.name not in ("multiply", "divide") or len(node.operands) != 2:
         return False
@@ -234,7 +237,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
-    """Add the mistake for an operand whose gradient is `c` times its true value. `path` names the operand."""
+    """Add the mistake of a backward that multiplies the gradient of an operand by `c`. `path` names the operand."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be the length of an axis
@@ -258,8 +261,8 @@ def counted(c: float) -> str:
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
     """Test a gradient of the wrong shape: backward may return the gradient of a result inside forward instead.
 
-    For example, forward computes y = x @ w. If backward does not multiply by x.T, it returns the gradient of y as the
-    gradient of w.
+    For example, forward computes y = x @ w. If backward does not multiply dy by x.T, it returns dy as the gradient of
+    w.
     """
     for case in cases.values():
         given = case.given
@@ -289,7 +292,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 
 
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
-    """Test whether backward summed a gradient of the wrong shape over the wrong axis, or over all axes."""
+    """Test a gradient of the wrong shape: backward may have summed it over the wrong axis, or over all axes."""
     given = case.given
     for nodes, j, only in graph.edges():
         node = nodes[0]
@@ -335,7 +338,7 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
 
 
 def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """For an array that forward uses several times, test the part of the gradient that comes from each use.
+    """For an array that occurs several times in forward, test the part of its gradient that comes from each occurrence.
 
     One of these parts may be transposed, reversed or shifted.
     """

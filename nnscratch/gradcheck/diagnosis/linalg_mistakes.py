@@ -1,6 +1,6 @@
 """Hypotheses about inverses, solutions of linear equations, and determinants.
 
-The movement of an operand or a result is the array minus its value in the first forward pass.
+The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# Each entry contains the rank, the mistake, a description of the wrong backward, and a function. The function computes
-# the movement of the result from the movements of the operands, dA and db. If the result of forward moved like this,
-# the wrong backward would be right.
+# Each entry contains the rank, the mistake, a description of the wrong backward, and a function. For the increments dA
+# and db of the operands, the function returns the increment of the result in a changed forward. The wrong backward is
+# right for this forward.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),
@@ -49,21 +49,21 @@ def inverse(A: Any) -> Any:
 def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about the operations of numpy.linalg in forward."""
     for nodes in graph.families.values():
-        for rank, mistake, text, movement in FORMULAS.get(nodes[0].name, ()):
-            changes = {n.number: with_movement(movement) for n in nodes}
+        for rank, mistake, text, increment in FORMULAS.get(nodes[0].name, ()):
+            changes = {n.number: with_increment(increment) for n in nodes}
             evidence = f"the backward of {nodes[0].name}({', '.join('Ab'[: len(nodes[0].operands)])}) {text}"
             yield Hypothesis(rank, mistake, evidence, nodes[0].place, changes)
 
 
-def with_movement(movement: Callable) -> Callable:
-    """Return a function for `Tape.changes` that computes the result of an operation with another movement.
+def with_increment(increment: Callable) -> Callable:
+    """Return a function for `Tape.changes` that computes the result of an operation with another increment.
 
-    ``movement(A, result, dA)`` or ``movement(A, result, dA, db)`` returns the new movement of the result. Here dA and
-    db are the movements of the operands.
+    ``increment(A, result, dA)`` or ``increment(A, result, dA, db)`` returns the new increment of the result. Here dA
+    and db are the increments of the operands.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = [np.asarray(x) - x0 for x, x0 in zip(operands, node.operands, strict=True)]
-        return node.result + movement(node.operands[0], node.result, *moved)
+        return node.result + increment(node.operands[0], node.result, *moved)
 
     return changed

@@ -1,13 +1,14 @@
-"""Hypotheses: backward leaves out the gradient of an operand or of some rounds, counts it twice, or flips its sign.
+"""Hypotheses: backward leaves out a gradient, counts it twice, or flips its sign.
 
     a path missing                     backward computes as if a result did not depend on one of its operands
-    the state's own path missing       the same, and the operand comes from the previous round
-    bias's share missing               the same, and the operand is a bias
-    only the last time step counted    the same, in all rounds except the last
+    the state's own path missing       the same, for an operand that comes from the previous iteration of a loop
+    bias's share missing               the same, for an operand that is a bias
+    only the last time step counted    the same, in all iterations of a loop except the last
     upstream gradient missing          backward uses 1 as the gradient of a result or an output
 
-A round is one pass through the body of a loop in the user's code. An edge is an operand or the result of an operation.
-To cut an edge means to change forward so that the gradient along this edge is zero.
+An edge is an operand or the result of an operation. In the arguments of the functions, `nodes` are the executions of
+one operation in all iterations of a loop, and `j` is the number of the operand, or -1 for the result. To cut an edge
+means to change forward so that the gradient along this edge is zero. Reports call an iteration a round.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 from .reordered_axes import axes_in_words
 
-MAX_ROUNDS = 12  # a hypothesis leaves out fewer than MAX_ROUNDS rounds
+MAX_ROUNDS = 12  # a hypothesis leaves out at most MAX_ROUNDS - 1 iterations
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out the gradient along one edge, in all rounds of a loop or in some."""
+    """Yield hypotheses in which backward leaves out the gradient along one edge, in all or in some iterations."""
     for nodes, j, only in graph.single_edges():
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -56,8 +57,9 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward ignores two gradients, or flips the sign of both.
 
-    One is the gradient of a state that comes from the next round. The other is the gradient of an output, which is
-    usually the last state. The state is operand `j` of `nodes`, and `cut` are the changes that make its gradient zero.
+    The first one is the gradient of a state that comes from the next iteration. The second one is the gradient of an
+    output, which is usually the last state. The operand (nodes, j) is the state. `cut` are the changes of forward that
+    make the gradient of the state zero.
     """
     path = graph.describe(nodes, j)
     outputs = dict(leaves("output", graph.projection.outputs))
@@ -66,7 +68,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     for name in names if len(names) > 1 else ():
         none = scale_output_weights(graph.projection.weights, name, 0)
         opposite = scale_output_weights(graph.projection.weights, name, -1)
-        for first in (0, 1):  # from the first round on, or from the second round on
+        for first in (0, 1):  # from the first iteration on, or from the second iteration on
             numbers = [n.number for n in nodes[first:]]
             missing, flipped, place = f"ignores the gradient of {name}", f"of the gradient of {name}", nodes[0].place
             if numbers:
@@ -87,10 +89,10 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
 def cut_some_rounds(
     graph: ForwardGraph, nodes: list[Node], j: int, only: str | None, state: bool
 ) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward counts an operand only in some rounds of a loop.
+    """Yield hypotheses in which backward counts an operand only in some iterations of a loop.
 
-    Backward counts only the first round, only the last round, all rounds except the first, or all except the last. The
-    operand is `j` in each operation of `nodes`. `state` is True if the operand comes from an earlier round.
+    Backward counts only the first iteration, only the last, all except the first, or all except the last. `state` is
+    True if the operand (nodes, j) comes from an earlier iteration.
     """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -110,7 +112,7 @@ def cut_some_rounds(
 
 
 def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out the first or the last rounds of a loop."""
+    """Yield hypotheses in which backward leaves out the first or the last iterations of a loop."""
     counts = {len(nodes) for nodes in graph.families.values()}
     for count in counts - {1}:
         of_loop = [n for nodes in graph.families.values() if len(nodes) == count for n in nodes]

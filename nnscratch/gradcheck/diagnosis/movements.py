@@ -1,13 +1,13 @@
 """Find the operations of forward whose backward may contain the mistake.
 
 Suppose that only one step of backward is wrong: the step that computes the gradient of a result u inside forward. Let
-delta be the error of this step, which is the computed gradient of u minus the true gradient of u. Choose a direction v,
-which moves the differentiated arrays. The movement du of u is the derivative of u along v. Then the gradients that
-backward returns have an error along v of <delta, du>, the sum of the products of the elements.
+delta be the error of this step: the computed gradient of u minus the true gradient of u. Move the differentiated arrays
+along a direction v. Let du be the derivative of u along v. This file calls du the movement of u.
 
-So each direction gives one linear equation for delta. If there are more directions than elements of u, the equations
-determine delta, and the additional directions test the solution. If there is no solution, no mistake in this step
-explains the errors.
+The gradients that backward returned predict a derivative of f along v. This prediction is wrong by <delta, du>, the sum
+of the products of the elements of delta and du. So each direction gives one linear equation for the unknown delta. If
+there are more directions than elements of u, the equations determine delta, and the additional directions test the
+solution. If there is no solution, no mistake in this step explains the errors.
 
 The same forward passes measure the movements of all results.
 """
@@ -24,8 +24,8 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # directions in addition to the number of unknowns, which test the solution
-MAX_RESIDUAL = 1e-2  # relative to the largest error; above this, one wrong gradient does not explain the errors
+SPARE = 5  # use this many more directions than unknowns: the additional equations test the solution
+MAX_RESIDUAL = 1e-2  # the largest residual of a solution that explains the errors, relative to the largest error
 
 
 @dataclass
@@ -162,7 +162,7 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges (family, operand): see `ForwardGraph`.
+    """Return two sets of edges. An edge is the key of a family, and the number of an operand or -1: see `ForwardGraph`.
 
     The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
     set contains the edges at which one mistake can explain the errors of one array.

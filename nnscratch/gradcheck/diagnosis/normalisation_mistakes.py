@@ -1,10 +1,12 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
 Batch normalisation and similar layers compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
-let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. If x moves by d, then xhat
-moves by P(d / s). A right backward computes P(dy / s), with the same P.
+let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. The increment of an array
+is the array minus its value in the first forward pass. If x has a small increment d, then xhat has the increment
+P(d / s). A right backward computes P(dy / s), with the same P.
 
-A wrong backward uses another function than P. To test it, change forward so that xhat moves by this other function.
+A wrong backward uses another function Q instead of P. To test this, change forward so that the increment of xhat is
+Q(d / s).
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:
     """Yield hypotheses about one result inside forward that is normalised along `axes`.
 
-    `nodes` are the operations that compute the result, one for each round of a loop.
+    `nodes` are the operations that compute the result, one for each iteration of a loop.
     """
     place = nodes[0].place
     read = normalised_array(graph, nodes, axes)
@@ -83,7 +85,7 @@ def deviation(x: Any, h: Any, axes: tuple[int, ...]) -> Any:
 def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, formula) for a backward that takes its means over other axes than `axes`.
 
-    ``formula(xhat, s, d)`` is the movement of xhat for a movement `d` of x.
+    ``formula(xhat, s, d)`` is the increment of xhat for an increment `d` of x.
     """
     words, forward = "the backward of the normalisation takes its ", f"but forward uses {axes_in_words(axes)}"
     for other in axis_sets(ndim):
@@ -101,7 +103,7 @@ def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, s
 def wrong_terms(axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, formula) for a backward with a wrong factor or sign in one of its terms.
 
-    ``formula(xhat, s, d)`` is the movement of xhat for a movement `d` of x.
+    ``formula(xhat, s, d)`` is the increment of xhat for an increment `d` of x.
     """
     within = "in the backward of the normalisation, the term of the"
     evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"

@@ -5,8 +5,8 @@ The functions share these arguments:
     J           the Jacobian of the outputs with respect to the array of the case (jacobian.py)
     R           the weights of the outputs, so dy = R
     outputs     the names and values of the outputs
-    counting    a function of a mask. A mask contains 1 for each element of the outputs that backward counts, and 0 for
-                the others. The function returns the gradient that such a backward returns
+    counting    a function that returns the gradient of a backward that counts only some elements of the outputs. Its
+                argument is a mask: 1 for each element that backward counts, and 0 for the others
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are 
 
 
 def output_mistakes(case: Case) -> None:
-    """Add mistakes to `case` that explain its gradient by the Jacobian of the outputs with respect to its array."""
+    """Find mistakes with the Jacobian of the outputs with respect to the array of `case`, and add them to `case`."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]
@@ -103,7 +103,9 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
 def first_rounds(
     case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any, said: str
 ) -> None:
-    """Test whether backward counts only the first or the last round of loops over several axes of an output.
+    """Test whether a backward with nested loops over axes of an output counts only the first or the last iteration.
+
+    Such a backward counts only the elements of the output with index 0, or with the last index, on these axes.
 
     All outputs are concatenated in a flat array of `size` elements. The output `y` is the slice `own` of this array.
     `said` is the name of the output in the report.

@@ -1,6 +1,6 @@
 """Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it.
 
-The movement of an operand or a result is the array minus its value in the first forward pass.
+The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over 
 OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
-# Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. The function computes
-# the movement of y from the movement d of x. If y moved like this in forward, the wrong backward would be right. `sums`
+# Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. For the increment d of
+# x, the function returns the increment of y in a changed forward. The wrong backward is right for this forward. `sums`
 # adds over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
@@ -80,7 +80,7 @@ def wrong_jacobians(
         def sums(d: Any, axis: int = axis) -> Any:
             return d.sum(axis=axis, keepdims=True)
 
-        def with_movement(formula: Callable, sources: list[Node] = sources, j: int = j) -> dict:
+        def with_increment(formula: Callable, sources: list[Node] = sources, j: int = j) -> dict:
             changes = {}
             for s, n in zip(sources, nodes, strict=True):
                 p = n.result if function is softmax else np.exp(n.result)
@@ -88,12 +88,12 @@ def wrong_jacobians(
             return changes
 
         needs = f"{name} needs {RIGHT[name]}" + (" (p = exp(y))" if function is log_softmax else "")
-        for rank, mistake, formula, movement in jacobians:
-            changes = with_movement(lambda p, d, m=movement, s=sums: m(p, d, s))
+        for rank, mistake, formula, increment in jacobians:
+            changes = with_increment(lambda p, d, m=increment, s=sums: m(p, d, s))
             yield Hypothesis(rank, mistake, f"backward computes {formula}, but {needs}", place, changes)
         for other in range(len(shape)):
             if other != axis and shape[other] > 1:
-                changes = with_movement(partial(over_axis, function, other))
+                changes = with_increment(partial(over_axis, function, other))
                 formula = RIGHT[name].replace(")", f", axis {other})", 1)
                 evidence = f"backward computes {formula}, but {needs}, with the sum over axis {axis}"
                 yield Hypothesis(1.7, WRONG_AXIS, evidence, place, changes)
@@ -112,9 +112,9 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return the movement of softmax or log-softmax for a movement `d` of the input, with a sum over the wrong `axis`.
+    """Return a wrong increment of softmax or log-softmax for the increment `d` of the input.
 
-    `y` is the softmax.
+    The sum in the Jacobian is taken over the wrong `axis`. `y` is the softmax.
     """
     total = (y * d).sum(axis=axis, keepdims=True)
     return y * (d - total) if function is softmax else d - total

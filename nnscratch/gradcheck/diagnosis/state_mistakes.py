@@ -1,11 +1,11 @@
-"""Hypotheses about a state that a loop passes from round to round.
+"""Hypotheses about a state that a loop passes from one iteration to the next.
 
-    dh_next is never updated    no gradient comes back from a round to the round before it
-    dh = dh + ...               the gradient of the state is never reset, so it still contains terms of other rounds
-    h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring round
+    dh_next is never updated    no gradient comes back from an iteration to the iteration before it
+    dh = dh + ...               the gradient of the state is never reset: it still contains terms of other iterations
+    h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 
-A round is one pass through the body of the loop. The movement of an operand or a result is the array minus its value in
-the first forward pass.
+The increment of an operand or a result is the array minus its value in the first forward pass. An occurrence of a state
+is an operand of forward that is this state. Reports call an iteration a round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
 MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
-Uses = list[tuple[list[Node], int]]  # each use: the operations of all rounds, and the operand's number
+Uses = list[tuple[list[Node], int]]  # for each occurrence: the operation in all iterations, and the operand's number
 
 
 def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -49,7 +49,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def find_states(graph: ForwardGraph) -> list[Uses]:
-    """Return all uses of each state. A state is an array that one round computes and a later round reads."""
+    """Return the occurrences of each state. A state is an array that one iteration computes and a later one reads."""
     states: dict[tuple, Uses] = {}
     for nodes, j, _ in graph.edges(every=True):
         if j < 0 or len(nodes) < 2 or not all(n.active[j] for n in nodes[1:]):
@@ -57,16 +57,16 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
         last = nodes[-1]
         made = graph.producer(last.operands[j], last.number)
         if made is None or made.round >= last.round or made.family == last.family:
-            continue  # a sum over the rounds is not a state
+            continue  # a sum over the iterations is not a state
         key = tuple(content_key(n.operands[j]) for n in nodes)
         states.setdefault(key, []).append((nodes, j))
     return list(states.values())
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes of forward that make the gradient of a state zero, at all operations that use the state.
+    """Return the changes of forward that make the gradient of a state zero, at all operations that read the state.
 
-    The gradient is zero in all rounds of the loop, or in all rounds except the first if `later_only` is True.
+    The gradient is zero in all iterations of the loop. If `later_only` is True, it is zero in all except the first.
     """
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
@@ -76,9 +76,9 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes of forward that correspond to a backward that never resets the gradient of a state.
+    """Return the changes of forward that have the same effect as a backward that never resets the gradient of a state.
 
-    In the changed forward, a state moves by the sum of its movements in this round and in all earlier rounds.
+    In the changed forward, the increment of a state is the sum of its increments in this and all earlier iterations.
     """
     carried: dict[int, Any] = {}
 
@@ -94,10 +94,10 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes of forward that correspond to a backward with ``dh = dh + ...`` in its loop.
+    """Return the changes of forward that have the same effect as a backward with ``dh = dh + ...`` in its loop.
 
     This backward adds the gradient of the next state to the gradient of each state. The changed forward adds the
-    movement of each state to the movement of the next state.
+    increment of each state to the increment of the next state.
     """
     (readers, j), moved = uses[0], {}
     changes: dict[int, Callable] = {}
@@ -122,12 +122,12 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield (other values, description): `values` shifted by one round of the loop, or in the reversed order.
+    """Yield (other values, description): `values` shifted by one iteration of the loop, or in the reversed order.
 
     Parameters
     ----------
     values : list of array
-        The values of an array, one for each round.
+        The values of an array, one for each iteration.
     after : array or None
         The value that would follow the last value.
     """

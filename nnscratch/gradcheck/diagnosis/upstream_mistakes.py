@@ -1,4 +1,4 @@
-"""Mistakes in the gradient of the outputs, from which backward starts.
+"""Mistakes in the gradient with respect to the outputs: backward starts from a wrong dy.
 
 The check differentiates f = sum(R * y), where R are the weights of the outputs y (projection.py). So backward must
 start from dy = R. Suppose that backward starts from another array R', and makes no other mistake. Move the inputs and
@@ -24,7 +24,7 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # directions in addition to the number of outputs, which test the solution
+SPARE = 5  # use this many more directions than outputs: the additional equations test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
@@ -90,7 +90,7 @@ def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.n
 
 
 def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) for each mistake that turns `R` into `used`, from which backward started.
+    """Yield (rank, mistake, evidence) for each mistake that explains why backward started from `used` instead of `R`.
 
     `roles` gives the role of each axis: "sample" or "time".
     """

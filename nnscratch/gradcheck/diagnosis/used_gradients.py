@@ -2,12 +2,12 @@
 
 Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Suppose that
 backward uses c instead of g, and makes no other mistake. The movement du of u is the derivative of u along a direction
-v. Then the gradients that backward returns have an error along v of <c - g, du>, the sum of the products of the
-elements. So any formula for c can be tested without another forward pass. For example, c may be g for one sample only,
-g times an array that forward computed, or g without the targets.
+v. The gradients that backward returned predict a derivative of f along v. This prediction is wrong by <c - g, du>, the
+sum of the products of the elements of c - g and du. So any formula for c can be tested without another forward pass.
+For example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
 
-A `Site` is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on
-u, or in the gradient of one array only.
+A `Site` is such an array u, or one such array for each iteration of a loop. The error may be in all gradients that
+depend on u, or in the gradient of one array only.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
 MAX_SIZE = 130  # the largest number of elements of the arrays u of a `Site`
-MIN_ROWS = 4  # test formulas only if backward is wrong along at least this number of directions
+MIN_ROWS = 4  # formulas are tested only if backward is wrong along at least this number of directions
 Found = tuple[float, str, str]
 
 
 @dataclass
 class Site:
-    """An array u inside forward whose gradient may be wrong, or one such array for each round of a loop.
+    """An array u inside forward whose gradient may be wrong, or one such array for each iteration of a loop.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Site:
     readers : list of str
         The expressions that read u.
     values, gradients : list of ndarray
-        u, and the true gradient of f with respect to u, in every round of a loop.
+        u, and the true gradient of f with respect to u, in every iteration of a loop.
     moved : ndarray
         The derivatives of all elements of u, one row for each direction.
     """
@@ -167,7 +167,7 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
     """Return a list of (values, name, is_constant): float arrays of forward that backward may use by mistake.
 
-    `values` is a list with the array in each round of a loop, broadcast to the shape of the array that `site`
+    `values` is a list with the array in each iteration of a loop, broadcast to the shape of the array that `site`
     describes. Leave out arrays that cannot be broadcast to this shape. A constant depends on no differentiated array.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []

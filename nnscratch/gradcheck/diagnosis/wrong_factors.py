@@ -4,8 +4,8 @@
     x / s           backward uses another power of s
     (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
 
-The movement of an operand or a result is the array minus its value in the first forward pass. A round is one pass
-through the body of a loop.
+The increment of an operand or a result is the array minus its value in the first forward pass. Reports call an
+iteration of a loop a round.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
             if any(n.active[j] for n in nodes) and isinstance(node.operands[other], np.ndarray):
                 yield from alternative_factors(graph, nodes, j, other)
                 layers = len({n.variables[j] for n in nodes} - {None})
-                for n in nodes if layers == len(nodes) > 1 else ():  # the rounds of the loop are layers
+                for n in nodes if layers == len(nodes) > 1 else ():  # the iterations of the loop are layers
                     yield from alternative_factors(graph, [n], j, other)
 
 
-Factor = tuple[float, str, str, list[Any]]  # rank, mistake, words, and the wrong factor in each round
+Factor = tuple[float, str, str, list[Any]]  # rank, mistake, words, and the wrong factor in each iteration
 
 
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
     """Yield hypotheses about the product of two operands, `j` and `other`.
 
     The gradient of operand `j` contains the operand `other` as a factor. In the hypotheses, backward uses another
-    factor. `nodes` are the operations that compute the product, one for each round of a loop.
+    factor. `nodes` are the operations that compute the product, one for each iteration of a loop.
     """
     node, only = nodes[0], graph.variable_name(nodes, j)
-    right = [np.asarray(n.operands[other], dtype=float) for n in nodes]  # the right factor in each round
+    right = [np.asarray(n.operands[other], dtype=float) for n in nodes]  # the right factor in each iteration
     start = f"to compute the gradient of `{node.operand_names[j]}`, backward"
     for rank, mistake, words, values in chain(
         mask_factors(graph, node, other, right) if are_masks(right) else powers_of_factor(node, other, right),
@@ -79,7 +79,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         changes = {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
         yield Hypothesis(rank, mistake, f"{start} {words}", node.place, changes, only)
     if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
-        turned_result = {n.number: transpose_movement(j) for n in nodes}
+        turned_result = {n.number: transpose_increment(j) for n in nodes}
         words = f"{start} transposes the gradient of `{node.place.split(': ', 1)[-1]}`"
         yield Hypothesis(2.2, "transposed", words, node.place, turned_result, only)
 
@@ -91,7 +91,7 @@ def are_masks(values: list[Any]) -> bool:
 
 
 def mask_factors(graph: ForwardGraph, node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield wrong factors instead of a mask, the operand `other` of `node`. `right` is the mask in each round."""
+    """Yield wrong factors instead of a mask, the operand `other` of `node`. `right` is the mask in each iteration."""
     factor, top = node.operand_names[other], float(max(v.max() for v in right))
     yield 1.2, "mask not applied", f"replaces `{factor}` by 1", [np.ones_like(v) for v in right]
     yield 1.25, "mask not applied", f"replaces `{factor}` by {top:.4g}", [0 * v + top for v in right]
@@ -180,17 +180,17 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
-    """Compute a product with a wrong derivative: each factor multiplies its own movement.
+    """Compute a product u v with the wrong increment u du + v dv. The right increment is v du + u dv.
 
-    In the right derivative, each factor multiplies the movement of the other factor.
+    Here du and dv are the increments of the operands.
     """
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
-def transpose_movement(j: int) -> Callable:
-    """Return a function for `Tape.changes` that transposes a part of the result's movement: the part from operand `j`.
+def transpose_increment(j: int) -> Callable:
+    """Return a function for `Tape.changes` that transposes the part of the result's increment that operand `j` causes.
 
-    The result is a square matrix.
+    The result must be a square matrix.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -202,7 +202,7 @@ def transpose_movement(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value of operand `j` after the last round, or None if the operand is not a state of the loop."""
+    """Return the value of operand `j` after the last iteration, or None if the operand is not a state of the loop."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None
@@ -211,7 +211,7 @@ def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield (values in each round, source) of a - b if the operand `other` is a + b, and vice versa."""
+    """Yield (values in each iteration, source) of a - b if the operand `other` is a + b, and vice versa."""
     values, expression = [], ""
     for node in nodes:
         made = graph.producer(node.operands[other], node.number)
@@ -224,7 +224,7 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
 
 
 def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield (values in each round, source) of the operand `other` without its bias.
+    """Yield (values in each iteration, source) of the operand `other` without its bias.
 
     The operand must be a sum with a bias, or a block of such a sum. Otherwise, yield nothing.
     """
@@ -273,7 +273,7 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 continue
             blocks = np.arange(shape[-1]).reshape(count, size)
             for order in other_orders(count):
-                columns = blocks[np.argsort(order)].ravel()  # block order[k] gets the movement of block k
+                columns = blocks[np.argsort(order)].ravel()  # block order[k] gets the increment of block k
                 moved = {n.number: change_path(-1, lambda d, c=columns: d[..., c]) for n in nodes}
                 where = f"in the gradient of {graph.describe(nodes, -1)}, split into {count} blocks of {size} columns"
                 rank, mistake, evidence = wrong_order(order, where)

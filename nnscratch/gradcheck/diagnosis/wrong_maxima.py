@@ -1,9 +1,9 @@
 """Hypotheses: the derivative of a maximum or a minimum is wrong.
 
-    max(x)          every element gets the gradient, as in a mean or a sum, or another element than the largest
+    max(x)          every element gets the gradient, as in a mean or a sum, or a wrong element gets it
     max(u, v)       the masks of u and v are left out or exchanged
 
-The movement of an operand or a result is the array minus its value in the first forward pass.
+The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_function(function: Callable, node: Node) -> Callable:
-    """Return a change in which the movement of a maximum is ``function`` of the movements of all elements."""
+    """Return a change of forward: the increment of a maximum is ``function`` of the increments of all elements."""
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
     kwargs.setdefault("axis", 0)  # as in np.maximum.reduce
     return lambda node, x: node.result + function(x[0] - node.operands[0], **kwargs)

@@ -2,6 +2,8 @@
 
 out[2 * i : 2 * i + 3] += x[i] * w     backward reads dout[i : i + 3], or a neighbouring window
 padded[1:-1] = x, or up[::2] = x       backward reads the gradient of x at other positions of the larger array
+
+The increment of an array is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def add_elsewhere(index: np.ndarray) -> Callable:
-    """Return a change of ``out[window] += u``: the movement of u is added to other elements of `out`.
+    """Return a change of ``out[window] += u``: the increment of u is added to other elements of `out`.
 
-    `index` contains their flat indices in the array that owns the memory, or -1 for no element.
+    `index` contains the flat indices of these elements in the array that owns the memory, or -1 for no element.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -87,7 +89,10 @@ def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int, Callable]:
-    """Return the changes of forward in which the elements of the array have the positions `origin` in its copy."""
+    """Return the changes of forward after which the copy of the array contains its elements at other positions.
+
+    For each position in the copy, `origin` is the flat index of the element in the array, or -1 for padding.
+    """
     rows = [origin[i] for i in w.pieces]
     if len(w.nodes) == 1:
         rows = [np.array(rows)]

@@ -5,7 +5,8 @@ slope phi'(u). A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the 
 another array h.
 
 This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
-operand. An operand is active if it depends on a differentiated array.
+operand. An operand is active if it depends on a differentiated array. In the code, `sources` are the operations that
+read u, and `sinks` are the operations whose result is y: one of each for each iteration of a loop.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for every_source, j, every_sink, block in find_functions(graph):
         active = [pair for pair in zip(every_source, every_sink, strict=True) if pair[0].active[j]]
-        sources, sinks = map(list, zip(*active, strict=True))  # without the rounds in which the array is a constant
+        sources, sinks = map(list, zip(*active, strict=True))  # without the iterations in which the array is a constant
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
             continue
@@ -55,7 +56,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             yield Hypothesis(rank, mistake, evidence, sinks[0].place, changes, only)
 
 
-Slopes = tuple[float, str, str, list[Any]]  # rank, mistake, evidence, and the wrong factor in each round
+Slopes = tuple[float, str, str, list[Any]]  # rank, mistake, evidence, and the wrong factor in each iteration
 
 
 def alternative_slopes(
@@ -67,11 +68,11 @@ def alternative_slopes(
     ----------
     graph : ForwardGraph
     found : list of ElementwiseFunction
-        The function y = phi(u) in each round of a loop.
+        The function y = phi(u) in each iteration of a loop.
     activation : bool
         True if phi may be an activation function.
     sources, sinks : list of Node
-        The operations that read u, and the operations that compute y.
+        The operations that read u, and the operations whose result is y, one of each for each iteration.
     """
     levels = np.unique(np.concatenate([np.round(f.d, 6).ravel() for f in found]))
     is_mask = len(levels) == 2 and levels[0] == 0  # phi'(u) is 0 or one other number, as for ReLU
@@ -135,7 +136,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield, like `alternative_slopes`, phi' at another array than u: at y, or at a variable with the shape of y."""
+    """Yield, like `alternative_slopes`, the wrong factors phi'(y) and phi'(a) for variables a with the shape of y."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):
@@ -206,9 +207,9 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
-    """Yield (values, name) for each float variable with the shape of the results of `sinks`.
+    """Yield (values, name) for each float variable with the same shape as y, the result of the operations `sinks`.
 
-    `values` contains the variable in each round of the loop.
+    `values` contains the variable in each iteration of the loop.
     """
     for values, name in graph.arrays.get(len(sinks), {}).values():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
@@ -220,13 +221,13 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     """Yield (sources, operand, sinks, block) for each function y = phi(u) in forward that is computed elementwise.
 
     `sources` are the operations that read u, and `operand` is the number of u among their operands. `sinks` are the
-    operations that compute y. Both lists have one operation for each round of a loop. ``block(source, sink)`` returns
-    the operations from `source` to `sink`.
+    operations whose result is y. Both lists have one operation for each iteration of a loop.
+    ``block(source, sink)`` returns the operations from `source` to `sink`.
     """
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
     for sources, j in edges:
-        start = sources[-1]  # the last round, because a state may be zero in the first
+        start = sources[-1]  # the last iteration, because a state may be zero in the first
         if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
             continue
         u = content_key(start.operands[j])
@@ -243,7 +244,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the sink is the end of a loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the loop ends with `sink`
                     continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
@@ -351,8 +352,8 @@ def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) 
     """Return the changes of forward that make `g` the derivative of a result with respect to an earlier operand.
 
     `source` contains two numbers: of the operation that reads the operand, and of the operand. `sink` is the number of
-    the operation that computes the result. `g` is the derivative, or a function that maps the movement of the operand
-    to the movement of the result. A movement is an array minus its value in the first forward pass.
+    the operation that computes the result. `g` is the derivative, or a function that returns the increment of the
+    result for an increment of the operand. An increment is an array minus its value in the first forward pass.
     """
     found = {sink: replace_slope(graph.tape, source, g if callable(g) else partial(np.multiply, g))}
     if source[0] != sink:

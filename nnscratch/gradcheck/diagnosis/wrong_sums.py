@@ -1,6 +1,6 @@
 """Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
 
-The movement of an operand or a result is the array minus its value in the first forward pass.
+The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
         long = [a for a, n in enumerate(padded) if n > 1]
         path = graph.describe(nodes, j)
         if operand.size > 1:
-            everything = {n.number: spread_movement(j, lambda d: np.full(d.shape, d.sum())) for n in nodes}
+            everything = {n.number: spread_increment(j, lambda d: np.full(d.shape, d.sum())) for n in nodes}
             evidence = f"backward sums the gradient of {path} over all axes, not only over the broadcast axes"
             yield Hypothesis(1.9, MISTAKE, evidence, node.place, everything, only)
         if len(long) == 1:
             for axis, n in enumerate(shape):
                 if axis != long[0] and n == padded[long[0]]:
                     turned = {
-                        m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
+                        m.number: spread_increment(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
                         for m in nodes
                     }
                     evidence = f"backward sums the gradient of {path} over all axes except axis {axis}, but the "
@@ -52,8 +52,8 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
     return np.reshape(d, (1,) * axis + (n,) + (1,) * (ndim - axis - 1))
 
 
-def spread_movement(j: int, L: Callable) -> Callable:
-    """Return a function for `Tape.changes` that applies `L` to the movement of operand `j`.
+def spread_increment(j: int, L: Callable) -> Callable:
+    """Return a function for `Tape.changes` that applies `L` to the increment of operand `j`.
 
     The operation must be elementwise. The result of `L` may have another shape than its argument.
     """

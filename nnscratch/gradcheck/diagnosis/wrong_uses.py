@@ -1,9 +1,12 @@
-"""Find uses of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
+"""Find occurrences of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
 
-For example, forward uses w in x @ w and in h @ w, but backward computes only the gradient of x @ w. The gradient of w
-is a sum with one part for each use. This file measures how much each part contributes to the derivative of f along
-three directions. After that, it needs no more forward passes to test whether backward leaves out a part, counts it
-twice or flips its sign.
+An occurrence of an array w is an operand of forward that is w. For example, x @ w + h @ w contains two occurrences of
+w. The gradient of w is a sum with one part for each occurrence. A wrong backward may compute only the part that comes
+from x @ w. This file measures each part's contribution to the derivative of f along three directions. After that, it
+needs no more forward passes to test whether backward leaves out a part, counts it twice or flips its sign.
+
+In the arguments of the functions, an occurrence is a pair (nodes, j): `nodes` are the executions of one operation in
+all iterations of a loop, and `j` is the number of the operand. Reports call an iteration a round.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from .forward_graph import ForwardGraph
 from .hypotheses import HypothesisTester
 
 MAX_USES, MAX_ROUNDS = 5, 10
-RANK = 3.3  # of all mistakes of this file: they are searched only if no other search found a mistake
+RANK = 3.3  # the rank of all mistakes of this file, which are tested only if no other search found a mistake
 Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add mistakes about one use of an array or one round of a use: backward leaves it out or counts it twice."""
+    """Test whether backward leaves out an occurrence of an array, or some iterations of an occurrence in a loop."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
@@ -42,15 +45,15 @@ def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTe
 
 
 def cut(nodes: list[Node], j: int) -> dict:
-    """Return the changes of forward that make the gradient of operand `j` of the operations `nodes` zero."""
+    """Return the changes of forward after which no gradient passes through the operand (nodes, j)."""
     return {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Measure how much one use of the array `name` contributes to the derivative of f along each direction.
+    """Measure how much one occurrence of the array `name` contributes to the derivative of f along each direction.
 
-    `changes` are the changes of forward that make the gradient of this use zero. The contribution is the true
-    derivative minus the derivative of the forward with these changes.
+    `changes` are the changes of forward after which no gradient passes through this occurrence. The contribution is the
+    true derivative of f minus its derivative in the changed forward.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
@@ -58,11 +61,11 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often backward counts each use of the array `name`.
+    """Return how often backward counts each occurrence of the array `name`.
 
-    The count is 1 if the use is right, 0 if backward leaves it out, and -1 if its sign is wrong. `choices` are the
-    counts to try. `parts` contains the result of `measure_use` for each use. If several combinations fit, return one
-    with the fewest wrong counts. Return None if no combination fits.
+    The count is 1 if backward is right, 0 if it leaves the occurrence out, and -1 if it has the wrong sign. `choices`
+    are the counts to try. `parts` contains the result of `measure_use` for each occurrence. If several combinations of
+    counts fit, return one with the fewest wrong counts. Return None if no combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
@@ -74,7 +77,7 @@ def fitting_counts(
 
 
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
-    """Add the mistake to `case`. `counts` is the result of `fitting_counts`, one number for each use in `uses`."""
+    """Add the mistake to `case`. `counts` are the counts of the occurrences `uses`: see `fitting_counts`."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
     places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}
@@ -98,9 +101,9 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Test whether backward adds the gradient of a use of the array `name` to the gradient of another array.
+    """Test whether backward adds a part of the gradient of the array `name` to the gradient of another array.
 
-    `uses` are the uses of `name` that backward does not count.
+    `uses` are the occurrences of `name` that backward does not count.
     """
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
@@ -116,10 +119,7 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Add the mistake if backward leaves out some rounds of one use in a loop, or counts them several times.
-
-    The use is operand `j` of `nodes`. `nodes` are the operations of all rounds.
-    """
+    """Test whether backward leaves out some iterations of one occurrence in a loop, or counts them several times."""
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
         return

@@ -6,7 +6,8 @@ A window is a part of an array that forward reads, such as the part of an image 
     a product with a kernel           backward does not rotate the kernel, or rotates it by mistake
     C[ids] with repeated ids          backward uses dC[ids] += d, which adds only one d for each repeated id
 
-The movement of an array is the array minus its value in the first forward pass.
+The increment of an array is the array minus its value in the first forward pass. Reports call an iteration of a loop a
+round.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array. Forward reads one window in each round of a loop, or all windows as rows of a matrix.
+    """The windows of one array. Forward reads one in each iteration of a loop, or all of them as rows of a matrix.
 
     Attributes
     ----------
@@ -205,8 +206,8 @@ def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[st
 def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
     """Return the elements of `index` at which operand `j` of the operation `node` receives a gradient.
 
-    `index` contains an index for each element of the operand. If the operation takes a maximum or minimum, only the
-    chosen element receives a gradient. In other operations, all elements receive a gradient.
+    `index` contains an index for each element of the operand. In a maximum or minimum, only the chosen element receives
+    a gradient. In other operations, all elements receive a gradient.
     """
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
@@ -334,9 +335,10 @@ def move_window(
 ) -> Callable:
     """Return a function for `Tape.changes` that makes an operation read a window at another position.
 
-    Operand `j` of the operation is a window of the array `name`. The function replaces the movement of the window by
-    the movement of other elements of the array, those at the flat indices `index`. If `other` is given, the operation
-    is a product of the operands `j` and `other`. Then `factor` replaces operand `j` in the gradient of `other`.
+    Operand `j` of the operation is a window of the array `name`. The function replaces the increment of the window by
+    the increment of other elements of this array: the elements at the flat indices `index`. If `other` is given, the
+    operation is a product u v, where u is operand `j` and v is the operand `other`. The gradient of v then contains
+    `factor` instead of u.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()

@@ -1,8 +1,8 @@
 """Changes of one operation's derivative, for :attr:`Tape.changes`.
 
 Let u0 and v0 be the operands and y0 the result in the first run of forward. In a later run, the operands are u and v.
-The movement of an operand is u - u0. If no operand moves, a changed operation still has the result y0. If an operand
-moves, the result of a changed operation moves differently:
+The increment of an operand is u - u0, and the increment of the result is y - y0. If all operands are the same as in the
+first run, a changed operation still has the result y0. Otherwise, the increment of its result is different:
 
     change_path                 u is replaced by u0 + L(u - u0). With L = 0, no gradient passes through u, and with
                                 L = -1, this gradient has the wrong sign
@@ -25,7 +25,7 @@ from .tape import Node, Tape
 
 
 def change_path(j: int, L: Callable) -> Callable:
-    """Return a change that applies the function `L` to the movement of operand `j`, or of the result if `j` is -1."""
+    """Return a change that applies the function `L` to the increment of operand `j`, or of the result if `j` is -1."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if j == -1:
@@ -57,7 +57,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Return a change that records the movement of operand `j` for a later `replace_slope`, and keeps the result."""
+    """Return a change that records the increment of operand `j` for a later `replace_slope`, and keeps the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = operands[j] - node.operands[j]
@@ -67,7 +67,7 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change that sets the movement of the result to ``derivative(m)``, where m is the movement of an operand.
+    """Return a change that makes ``derivative(m)`` the increment of the result, where m is the increment of an operand.
 
     `source` is (number of an operation, number of its operand). The operation may be the changed one, or an earlier
     one. For an earlier one, `record_operand` must record m.
@@ -84,7 +84,7 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
     """Return a change that makes the gradient of f with respect to the result 1 at every element.
 
-    The change adds the movement of each element to f. Later operations use the result of the first run.
+    The change adds the increment of each element to f. Later operations use the result of the first run.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

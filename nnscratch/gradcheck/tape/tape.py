@@ -44,10 +44,10 @@ class Node:
     name : str
         "add", "matmul", "maximum.reduce", ...
     family : tuple
-        The positions, in the user's code, of all calls that lead to the operation. A loop executes the operations of
-        one family several times. Each execution is a round of the loop.
+        The positions, in the user's code, of all calls that lead to the operation. If a loop executes an operation
+        several times, these executions have the same family.
     round : int
-        The number of earlier operations of the same family.
+        The number of earlier operations with the same family. In a loop, this is the number of the iteration, from 0.
     place : str
         "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function with line 12.
     operand_names : list of str
@@ -124,8 +124,8 @@ class Tape:
     weights : tuple
         The output weights R of the projection, or other weights that the diagnosis sets.
     recorded : dict
-        The movements of operands: their values minus those in the first run. The key is (operation, operand). See
-        `record_operand`.
+        The increments of operands: their values minus their values in the first run. The key is the number of the
+        operation and the number of the operand. See `record_operand`.
     results : dict of int to ndarray, or None
         If this is a dictionary, `value` stores the result of every operation in it.
     added : float
