@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .device import Array, array_module
+from .kernels import condition
 
 WORKSPACE = 32 << 20  # bytes; the size that cuBLAS uses by default on the largest GPUs
 TF32_TENSOR_OP_MATH = 3  # a constant of cublas_api.h
@@ -54,13 +55,13 @@ def recorded(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a loop of `fused` functions and matrix products, so that a GPU runs it as one CUDA graph.
 
     The first argument of the function is ``matmul``, which the decorator supplies: ``matmul(a, b, out=c)`` multiplies
-    two matrices. On a CPU it is ``numpy.matmul``.
+    two matrices. On a CPU it is ``numpy.matmul``. All other arguments are arrays.
 
     On a GPU, the first call with a set of arrays runs the function as it is. The second call records a graph, and
     later calls start this graph. So the function must do the same in every call:
 
     - It calls only `fused` functions and `matmul`, and takes views of its arguments.
-    - It creates no arrays, and it does not read values from arrays.
+    - It creates no arrays, uses no other arrays than its arguments, and does not read values from arrays.
 
     Examples
     --------
@@ -99,7 +100,9 @@ class Graphs:
     def run(self, args: tuple[Any, ...]) -> None:
         xp = array_module(args[0])
         stream = xp.cuda.get_current_stream().ptr
-        products = products_of(xp, args[0].device.id, stream) if _ON and args[0].dtype.char in "fd" else None
+        # a graph stores the address of a condition, too, and the key does not contain it
+        usable = _ON and args[0].dtype.char in "fd" and condition() is None
+        products = products_of(xp, args[0].device.id, stream) if usable else None
         if products is None:
             self.function(xp.matmul, *args)
             return
@@ -133,7 +136,7 @@ class Graphs:
 
 @functools.cache
 def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
-    """Return the products for graphs that run on one stream of one GPU, or None if cuBLAS cannot be loaded.
+    """Return the products for graphs that run on one stream of one GPU, or None if cuBLAS cannot be used.
 
     Each stream has its own, because graphs that run at the same time must not share memory for intermediate results.
     """
@@ -142,7 +145,7 @@ def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
     try:
         with xp.cuda.Device(device):
             return Products(xp, ctypes.CDLL(name))
-    except OSError:  # CuPy loaded cuBLAS from a file with another name
+    except (OSError, RuntimeError, MemoryError):  # CuPy loaded a file with another name, or the GPU's memory is full
         return None
 
 

@@ -51,6 +51,11 @@ def only_if(go: Array) -> Iterator[None]:
         _GO.reset(token)
 
 
+def condition() -> Array | None:
+    """Return the array `go` of the innermost block of `only_if`, or None outside of such blocks."""
+    return _GO.get()
+
+
 def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable]:
     """Decorate an elementwise function of NumPy arrays, so that one kernel computes it on a GPU.
 
@@ -99,7 +104,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
 
         @functools.wraps(function)
         def call(*args: Any) -> None:
-            last, go = args[-1], _GO.get()
+            last, go = args[-1], condition()
             if isinstance(last, np.ndarray):
                 if go is None or go[0]:
                     function(*args)

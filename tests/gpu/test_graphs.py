@@ -103,6 +103,98 @@ def test_the_number_of_launches_does_not_depend_on_the_number_of_steps():
     assert launches[0] == launches[1]
 
 
+@backend.fused("T by", "T x", "x += by;")
+def increase(by, x):
+    x += by
+
+
+def recorded_increase():
+    return backend.recorded(lambda matmul, x: increase(1, x))
+
+
+def test_a_graph_belongs_to_one_address_shape_distance_in_memory_and_dtype():
+    views = [
+        lambda x: x[:4],
+        lambda x: x[:2],
+        lambda x: x[4:],
+        lambda x: x[::2],
+        lambda x: x.view(np.float32)[:8:2],  # its shape and distance in memory are those of x[:4]
+        lambda x: x[:4].reshape(2, 2),
+    ]
+    expected, loop = np.arange(8.0), recorded_increase()
+    with strict_cupy.installed() as cp:
+        x = cp.arange(8.0)
+        for view in views * 2:
+            for _ in range(3):
+                loop(view(x))
+                part = view(expected)
+                part += 1
+                np.testing.assert_array_equal(x.get(), expected)
+    assert len(loop.graphs.graphs) == len(views) and all(loop.graphs.graphs.values())
+
+
+def test_a_graph_belongs_to_one_stream(monkeypatch):
+    loop = recorded_increase()
+    with strict_cupy.installed() as cp:
+        x = cp.zeros(2)
+        loop(x), loop(x)
+        monkeypatch.setattr(cp.cuda, "get_current_stream", lambda: SimpleNamespace(ptr=strict_cupy.STREAM + 1))
+        loop(x)
+        assert x.get().tolist() == [3, 3]
+    assert [graph is not None for graph in loop.graphs.graphs.values()] == [True, False]
+
+
+def test_a_graph_is_not_started_under_a_condition_because_it_would_read_the_old_one():
+    loop = recorded_increase()
+    with strict_cupy.installed() as cp:
+        x = cp.zeros(2)
+        for go in (1, 1, 0, 1, 0):
+            with backend.only_if(cp.full(1, go, dtype=np.int32)):
+                loop(x)
+        assert x.get().tolist() == [3, 3] and not loop.graphs.graphs
+        loop(x), loop(x)
+        with backend.only_if(cp.zeros(1, dtype=np.int32)):
+            loop(x)
+        assert x.get().tolist() == [5, 5]
+
+
+def test_only_float32_and_float64_have_graphs():  # Products has no function of cuBLAS for other dtypes
+    loop = recorded_increase()
+    with strict_cupy.installed() as cp:
+        x = cp.zeros(2, dtype=np.int64)
+        loop(x), loop(x)
+        assert x.get().tolist() == [2, 2]
+    assert not loop.graphs.graphs
+
+
+def test_an_interrupt_ends_the_recording(monkeypatch):
+    interrupted = []
+
+    @backend.recorded
+    def loop(matmul, x):
+        increase(1, x)
+        interrupted.append(strict_cupy.Stream.recording is not None)
+        if interrupted == [False, True]:
+            raise KeyboardInterrupt
+
+    with strict_cupy.installed() as cp:
+        x = cp.zeros(2)
+        loop(x)
+        with pytest.raises(KeyboardInterrupt):
+            loop(x)
+        assert x.get().tolist() == [1, 1]
+        for _ in range(3):
+            loop(x)
+        assert x.get().tolist() == [4, 4]
+    assert interrupted == [False, True, False, True]  # the last call started the graph
+
+
+@pytest.mark.parametrize("on", [1, None, "no"])
+def test_graphs_are_on_or_off(on):
+    with pytest.raises(TypeError, match="on must be True or False, got"):
+        backend.allow_graphs(on)
+
+
 def test_old_graphs_are_forgotten(monkeypatch):
     monkeypatch.setattr(graphs.Graphs, "KEPT", 3)
     with strict_cupy.installed() as cp:
@@ -110,6 +202,17 @@ def test_old_graphs_are_forgotten(monkeypatch):
         for N in range(1, 8):
             layer(cp.ones((N, 2, 3), dtype=np.float32))
     assert len(rnn.RUN_FORWARD["tanh"].graphs.graphs) == 3
+
+
+def test_the_graph_that_was_used_last_is_kept_longest(monkeypatch):
+    monkeypatch.setattr(graphs.Graphs, "KEPT", 2)
+    loop = recorded_increase()
+    with strict_cupy.installed() as cp:
+        x = cp.zeros(4)
+        for size in (1, 1, 2, 1, 3):
+            loop(x[:size])
+        assert x.get().tolist() == [5, 2, 1, 0]
+    assert [graph is not None for graph in loop.graphs.graphs.values()] == [True, False]
 
 
 def test_if_recording_fails_the_loop_runs_without_a_graph(monkeypatch):
@@ -138,6 +241,19 @@ def test_without_cublas_there_are_no_graphs():
             Device = strict_cupy.Device
 
     assert graphs.products_of(Cupy, 0, 0) is None
+
+
+@pytest.mark.parametrize("error", [MemoryError("out of memory"), RuntimeError("cuBLAS returned the status 3")])
+def test_if_the_memory_of_the_gpu_is_full_there_are_no_graphs(error, monkeypatch):
+    def refused(*args):
+        raise error
+
+    monkeypatch.setattr(graphs.ctypes, "CDLL", lambda name: FakeCublas())
+    monkeypatch.setattr(graphs, "Products", refused)
+    with strict_cupy.installed() as cp:
+        pass
+    assert graphs.products_of(cp, 0, 77) is None
+    graphs.products_of.cache_clear()
 
 
 class FakeCublas:
