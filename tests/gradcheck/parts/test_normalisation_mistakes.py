@@ -175,3 +175,37 @@ def test_a_constant_that_backward_differentiates():
 def test_only_constants_with_fewer_axes_may_be_statistics(forward, count):
     with graph_of(forward, X) as graph:
         assert len(list(constants_differentiated(graph))) == count
+
+
+def test_only_the_normalised_result_is_searched():
+    rows = np.sqrt([[0.5], [1.5], [0.5], [1.5]])  # all elements together have the deviation 1
+    with graph_of(lambda x: normalise(x) * rows, X) as graph:
+        assert {o.place.split(": ")[-1] for o in normalisation_mistakes(graph)} == {"c / s"}
+
+
+def test_the_array_that_is_normalised_need_not_be_the_input():
+    def forward(x):
+        z = x + 0.2 * np.sin(x)
+        return normalise(z)
+
+    with graph_of(forward, X) as graph:
+        (R,) = graph.projection.weights
+        z = X + 0.2 * np.sin(X)
+        h, s = normalise(z), z.std(axis=1, keepdims=True)
+        h_and_z = (R - mean(R) - h * mean(h * R)) * (1 + 0.2 * np.cos(X))
+        assert_gives(graph, the(graph, normalisation_mistakes, "does not divide by the deviation"), x=h_and_z)
+        assert_gives(graph, the(graph, normalisation_mistakes, "divides by the variance"), x=h_and_z / s**2)
+
+
+def test_a_constant_of_two_rows():
+    pair = X[:2]
+    with graph_of(lambda x: x - np.array([0.5, 1.0, -1.0]), pair) as graph:
+        (R,) = graph.projection.weights
+        h = the(graph, constants_differentiated, "computed a mean over axis 0 here")
+        assert_gives(graph, h, x=R - R.mean(0))
+        assert {o.rank for o in constants_differentiated(graph)} == {3.3}  # before a missing path
+
+
+def test_equal_elements_are_no_normalisation():
+    with graph_of(lambda x: x * np.sin(x / x), np.full((4, 3), 2.0)) as graph:  # x / x has the mean square 1
+        assert list(normalisation_mistakes(graph)) == []
