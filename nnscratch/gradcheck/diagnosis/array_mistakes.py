@@ -40,7 +40,7 @@ def array_mistakes(
     cases : dict of str to Case
         All wrong arrays.
     others : dict of str to ndarray
-        The true gradients of which all elements are known, by the name of the array.
+        The true gradients that are known in all elements, by the name of the array.
     directional : dict of str to DirectionalCase
         The arrays whose true gradient is known only along directions.
     """
@@ -307,7 +307,7 @@ def gate_names(case: Case, count: int) -> list[str] | None:
     """Return names for `count` blocks of a gradient, or None if no array or output has an axis as long as a block.
 
     If the array has one of PyTorch's names, such as weight_ih, four blocks are the gates of an LSTM in PyTorch's order.
-    Three blocks may be the gates of a GRU, so their names contain the number of the block and the gate of a GRU.
+    Three blocks may be the gates of a GRU. So each name contains the number of the block and the name of a GRU's gate.
     """
     shape = case.true.shape
     blocks_of = {n // count for n in shape if n % count == 0 and n >= 2 * count}

@@ -97,8 +97,8 @@ def may_be_wrong(
 
     Double the value of the statement. If no wrong gradient changes, negate the value too, because backward may use only
     its sign. If again no wrong gradient changes, the mistake is elsewhere. If a right gradient changes, the mistake is
-    elsewhere too, because this gradient uses the statement. But a statement with several arrays, such as a tuple, may
-    be wrong in one of them only.
+    elsewhere too, because a right gradient depends on the statement. There is one exception: a statement with several
+    arrays, such as a tuple, may be wrong in one array only.
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
     doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]

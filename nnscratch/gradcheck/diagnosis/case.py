@@ -93,7 +93,7 @@ class Case:
 
     @property
     def scale(self) -> float:
-        """The size of the gradient: the largest element of the gradient from backward and of the true gradient."""
+        """The size of the gradient: the largest element in backward's gradient or in the true gradient."""
         known = np.isfinite(self.true)
         largest = float(np.abs(self.true[known]).max(initial=0.0))
         finite = self.given[np.isfinite(self.given)]
@@ -112,7 +112,7 @@ class Case:
 
     @property
     def max_misfit(self) -> float:
-        """The largest misfit of a hypothesis that is accepted. A hypothesis must explain most of a small error."""
+        """The largest accepted misfit. If backward's error is small, this is a tenth of the error."""
         return min(MAX_MISFIT, 0.1 * self.rounding_error()) if self.same_shape else MAX_MISFIT
 
     @property

@@ -88,8 +88,8 @@ class Function:
             return None
         finally:
             self.definition.body = body
-        # The code object of `outer` contains that of the class, which contains that of the function. Find each one by
-        # its name, because there may be other code objects, such as a lambda in a default value.
+        # The code object of `outer` contains the code object of the class, and this one contains the code object of the
+        # function. Find each by its name, because there may be others, such as a lambda in a default value.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -242,7 +242,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
             definition = definition_of(code)
             if definition is None:
                 continue
-            # A function that makes backward may run several times, and each of its backwards has the same code object.
+            # Some code creates a new backward function in each call. All these functions have the same code object.
             owners = [f for f in gc.get_referrers(code) if type(f) is FunctionType and f.__code__ is code]
             named = {**attributes_of(definition, variables), **variables}
             found += [Function(owner, definition, named) for owner in owners[:MAX_OWNERS]]

@@ -79,7 +79,7 @@ def formulas(g: np.ndarray) -> Iterator[Formula]:
 
 
 def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield wrong gradients that contain only one index along an axis, lack this index, or repeat it everywhere."""
+    """Yield wrong gradients: only the part of g at one index of an axis, g without this part, or this part repeated."""
     n = g.shape[axis]
     for k in {0, n - 1, *range(min(n, 8))}:
         index = f"{'sample' if axis == 0 or g.ndim == 2 else 'index'} {k} along axis {axis}"
@@ -195,7 +195,7 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield wrong gradients with the wrong array of forward, as a factor or in a sum."""
+    """Yield wrong gradients that contain a wrong array of forward, as a factor or in a sum."""
     gs = site.gradients
     used = known[:MAX_ARRAYS]
     for (a, name, _), (b, other, _) in permutations(used, 2):

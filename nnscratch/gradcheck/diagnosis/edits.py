@@ -210,7 +210,7 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield, like `changes`, another variable for a variable, and its square and its transpose."""
+    """Yield, like `changes`, another variable, the square, and the transpose, if `node` is a variable."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
@@ -281,7 +281,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield, as `changes`, ``j * d`` for the integer ``j`` in an index, with each other integer ``d`` above 1."""
+    """Yield, like `changes`, ``j * d`` instead of an integer ``j`` in an index, for other integers ``d`` above 1."""
     text = ast.unparse(node)
     for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
         if name != text and is_whole_number(value) and value > 1:
@@ -305,7 +305,7 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield, like `changes`, ``tanh(c)`` for ``c`` and ``c`` for ``tanh(c)``, with any elementwise function."""
+    """Yield, like `changes`, ``f(c)`` instead of ``c``, or ``c`` instead of ``f(c)``, for elementwise functions f."""
     text = ast.unparse(node)
     if any(node is call for call in calls):
         yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]
@@ -322,7 +322,7 @@ def elementwise_calls(definition: ast.FunctionDef) -> list[ast.Call]:
 
 
 def axes_of(statement: ast.stmt) -> dict[int, tuple[str, str]]:
-    """Return {id of a node: (mistake, words)} for each node that is a number of an axis, as in ``dy.sum(axis=1)``.
+    """Return {id of a node: (mistake, words)} for each node that is the number of an axis, as in ``dy.sum(axis=1)``.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def wrong_slope(case: Case, slope: np.ndarray, R: np.ndarray, y: np.ndarray) -> 
 
 
 def slope_at_wrong_value(case: Case, R: np.ndarray, y: np.ndarray, is_mask: bool) -> None:
-    """Test whether backward computes phi' at a wrong value: the formula for y at x, or phi' at dy or at y.
+    """Test whether backward computes phi' at a wrong value: at dy, at y, or at x with a formula that needs y.
 
     `is_mask` is True if phi' is 0 or one other number.
     """
@@ -142,7 +142,7 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
 def is_drawn(case: Case, slope: np.ndarray) -> bool:
     """Return True if the zeros of `slope` come from a random mask, such as dropout's.
 
-    The slope of an activation function is zero at other elements for another x. The zeros of a random mask do not
+    If x changes, the slope of an activation function is zero at other elements. The zeros of a random mask do not
     depend on x.
     """
     x = to_numpy(case.projection.variables[case.name]).ravel()

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Slot:
-    """The position of an expression in the syntax tree: a field of `parent`, or an element of this field."""
+    """The position of an expression in the syntax tree: a field of the node `parent`, or an element of this field."""
 
     parent: Any
     field: str

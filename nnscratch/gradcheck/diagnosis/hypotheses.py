@@ -14,11 +14,11 @@ Here <given, v> is the sum of the products of the elements. If the hypothesis is
 two forward passes test a hypothesis about all arrays together, even if the arrays are large.
 
 The error of backward along v is the difference between <given, v> and the derivative of the unchanged forward. The
-tester accepts a hypothesis if, along each of three random directions, the two numbers differ by at most 1e-4 of this
-error, plus the noise of the differences.
+tester compares the two numbers along three random directions. It accepts a hypothesis if, along each direction, they
+differ by at most 1e-4 times this error, plus the noise of the finite differences.
 
-In directional mode, the tester uses the directions that the check has measured. If a direction changes several arrays,
-the true derivative along it is the sum of the arrays' derivatives.
+In directional mode, the tester uses the directions that the check has measured. If a direction moves several arrays,
+the true derivative is a sum with one term for each array.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..tape import Tape, change_path
 from .case import Case
 from .directional_case import DirectionalCase
 
-MAX_SLOPE_MISFIT = 1e-4  # relative to the error along a direction
+MAX_SLOPE_MISFIT = 1e-4  # the largest accepted difference, relative to the error of backward along the direction
 BUDGET = 80_000_000  # elements that all forward passes may read and write; an operation counts as at least 200
 
 
@@ -129,7 +129,7 @@ class HypothesisTester:
 
     def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
         self.tape, self.right = tape, right
-        self.movements: Any = None  # the movements of all operations; None until they are measured
+        self.movements: Any = None  # see movements.py; None until the movements are measured
         self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
         self.wrong = list(self.cases)
         self.few = any(case.few for case in cases.values())

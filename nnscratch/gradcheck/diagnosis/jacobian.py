@@ -2,8 +2,8 @@
 
 A row contains the derivatives of all outputs with respect to one element of w. In directional mode, a row contains the
 derivatives along one direction. Let R be the weights of the outputs (projection.py). The dot product of a row and R is
-one element of the true gradient. If backward leaves out some outputs, its element is the dot product of the row and a
-copy of R that is zero at these outputs.
+one element of the true gradient. For a backward that leaves out some outputs, set R to zero at these outputs. Then the
+dot product is the element that this backward returns.
 """
 
 from __future__ import annotations
@@ -77,5 +77,5 @@ class DirectionalJacobian:
 
 
 def is_close_to(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return True if the difference of each element is at most a millionth of the largest element of `b`."""
+    """Return True if `a` and `b` are equal, up to a millionth of the largest element of `b`."""
     return bool(np.abs(a - b).max() <= 1e-6 * max(float(np.abs(b).max()), 1e-300))

@@ -144,7 +144,7 @@ def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses 1 instead of the gradient of an output, or of a result inside forward."""
+    """Yield hypotheses in which backward uses 1 as the gradient of an output or of a result inside forward."""
     mistake = "upstream gradient missing"
     ones = map_leaves(lambda w: None if w is None else np.ones_like(w), graph.projection.weights)
     if any(w is not None and np.any(w != 1) for _, w in leaves("", graph.projection.weights)):

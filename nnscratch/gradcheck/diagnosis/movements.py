@@ -30,7 +30,7 @@ MAX_RESIDUAL = 1e-2  # the largest residual of a solution that explains the erro
 
 @dataclass
 class Movements:
-    """Measured derivatives along many directions: of f, and of the results of all operations inside forward.
+    """The derivatives of f and of all results inside forward, measured along many directions.
 
     Attributes
     ----------

@@ -131,8 +131,8 @@ def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 
 def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ...], kept: str) -> Any:
     """Return d - mean(d) - h mean(h d), with the two means over different axes.
 
-    `kept` is "mean" or "deviation". If `kept` is "mean", mean(d) is over `axes` and mean(h d) is over `other`, and vice
-    versa if `kept` is "deviation".
+    If `kept` is "mean", mean(d) is over `axes`, and mean(h d) is over `other`. If `kept` is "deviation", mean(d) is
+    over `other`, and mean(h d) is over `axes`.
     """
     of_mean, of_deviation = (axes, other) if kept == "mean" else (other, axes)
     return project(d, h, np.mean, of_mean, 1, 0) - h * (h * d).mean(axis=of_deviation, keepdims=True)

@@ -1,8 +1,8 @@
 """Name the operands of operations whose source does not show them.
 
-The source shows no operand if there is no source text, as in a string that ``exec`` runs, or if a library computes with
-them. For example, ``x.var(axis=0)`` runs six operations, and only the first one reads x. Such an operand gets the name
-of the differentiated array, or a formula such as ``sum(x) / 4``.
+There are two such cases. If ``exec`` runs a string, there is no source text. If a library runs the operation, the
+source shows only the call: ``x.var(axis=0)`` runs six operations, and only the first one reads x. In both cases, an
+operand gets the name of a differentiated array, or a formula such as ``sum(x) / 4``.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # the largest number of elements of the arrays u of a `Site`
+MAX_SIZE = 130  # a `Site` has at most this many elements
 MIN_ROWS = 4  # formulas are tested only if backward is wrong along at least this number of directions
 Found = tuple[float, str, str]
 
@@ -151,8 +151,8 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
     """Return c if a gradient that is the number c at every element explains backward's errors, else None.
 
-    An example is an SVM loss. The right gradient of the score of the right class is minus the number of classes above
-    the margin. A wrong backward may use -1 instead.
+    An example is the loss of an SVM. For the score of the right class, the true gradient is -n, where n is the number
+    of classes above the margin. A wrong backward may use -1 instead.
     """
     used, ones = errors + moved @ g, moved.sum(axis=1)
     length = float(ones @ ones)

@@ -211,7 +211,7 @@ def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield (values in each iteration, source) of a - b if the operand `other` is a + b, and vice versa."""
+    """If the operand `other` is a + b, yield a - b: (values in each iteration, source). If it is a - b, yield a + b."""
     values, expression = [], ""
     for node in nodes:
         made = graph.producer(node.operands[other], node.number)

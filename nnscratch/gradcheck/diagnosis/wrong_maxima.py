@@ -27,7 +27,7 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about the maximum of an array along some axes, as in max pooling.
 
     A right backward passes the gradient to the largest element only. Forward may take a maximum in several operations,
-    ``x.max(axis=3).max(axis=4)``. Then all of them are changed together too.
+    such as ``x.max(axis=3).max(axis=4)``. Then these operations are tested one by one, and all together.
     """
     found = [(nodes, only) for nodes, j, only in graph.edges() if nodes[0].name in MAXIMA and j == 0]
     groups = [(nodes, only) for nodes, only in found]

@@ -22,7 +22,7 @@ from .wrong_windows import Windows, find_windows, move_window, moved_index, owne
 
 
 def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about a transposed convolution: backward reads dout at other windows than forward adds to."""
+    """Yield hypotheses about a transposed convolution: forward adds to windows, and backward reads other windows."""
     for nodes in graph.families.values():
         views = [n.views[0] for n in nodes]
         if len(nodes) < 2 or nodes[0].name != "add" or any(v is None for v in views):

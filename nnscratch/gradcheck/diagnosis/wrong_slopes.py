@@ -277,7 +277,7 @@ class ElementwiseFunction:
     source : Node
         The first operation, which reads u.
     j : int
-        The number of the operand u of `source`.
+        The number of u among the operands of `source`.
     sink : Node
         The last operation, whose result is y.
     nodes : list of Node

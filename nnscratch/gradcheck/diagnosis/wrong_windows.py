@@ -33,7 +33,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
     In some hypotheses, backward counts an index once in the whole array of indices. In others, it counts an index once
     at each position along an axis, for example once at each time step. `np.repeat` is a lookup too. If forward repeats
-    rows and then columns, backward may count all of them once.
+    rows and then columns, backward may count each row and each column once.
     """
     repeats: dict[str, dict[int, Callable]] = {"first": {}, "last": {}}
     for nodes in graph.families.values():
@@ -300,7 +300,7 @@ def windows_without_gaps(
 ) -> Iterator[tuple[str, str, list[np.ndarray]]]:
     """Yield (description, mistake, indices) for windows with gaps, as in a dilated convolution, without their gaps.
 
-    `pieces` are the flat indices of the elements of each window in an array of shape `shape`.
+    For each window, `pieces` contains the flat indices of its elements in an array of shape `shape`.
     """
     places = [np.array(np.unravel_index(piece, shape)) for piece in pieces]
     steps = [{int(step) for at in places for step in np.diff(np.unique(at[axis]))} for axis in range(len(shape))]
