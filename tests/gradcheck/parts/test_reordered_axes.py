@@ -126,7 +126,6 @@ def test_the_shift_must_be_the_same_along_all_axes_and_the_moved_elements_must_n
     assert found(shifted, np.roll(IMAGES, (1, 2), (1, 2)), IMAGES) == []
     long = np.arange(9.0) ** 2
     assert found(shifted, np.roll(long, 3), long) == []  # no padding is that wide
-    corner, other = np.zeros((4, 4)), np.zeros((4, 4))
-    corner[0, 0], other[3, 3] = 1.0, 1.0
-    other[0] = 2.0
-    assert found(shifted, corner, other) == []  # all other elements of both are zero
+    given, true = np.zeros((4, 4)), np.zeros((4, 4))
+    given[0], true[3] = [5.0, 6.0, 7.0, 8.0], [1.0, 2.0, 3.0, 4.0]
+    assert found(shifted, given, true) == []  # all other elements of both are zero

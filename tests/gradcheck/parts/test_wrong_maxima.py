@@ -86,6 +86,9 @@ def test_a_maximum_with_the_backward_of_a_mean():
         h = the(graph, wrong_maxima, "took the mean of `a`")
         assert h.mistake == "mask not applied"
         assert_gives(graph, h, a=R[:, None] / 3 + 0 * A)
+    with graph_of(lambda a: np.maximum.reduce(a), A) as graph:  # along axis 0
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, wrong_maxima, "took the mean"), a=R / 2 + 0 * A)
     with graph_of(lambda a: np.max(a), A) as graph:
         assert_gives(graph, the(graph, wrong_maxima, "took the mean"), a=graph.projection.weights[0] / 6 + 0 * A)
     parts, put = windows(IMAGE)
