@@ -107,7 +107,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            # The system may have paused the judge itself for a long time, so add at most the time of two checks.
+            # The system may have paused the judge itself for a long time, so add at most twice the time between checks.
             self._waiting += min(now - self._last, 2 * LOOK)
         self._last = now
         if self._waiting >= self._longest:

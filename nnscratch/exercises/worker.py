@@ -18,8 +18,8 @@ from .drivers import DRIVERS
 from .exercise import NOT_SENT
 
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-MEMORY = 1 << 30  # bytes of address space, including the memory that Python and NumPy need
-FILE_SIZE = 10 << 20  # bytes
+MEMORY = 1 << 30  # the largest address space of the process in bytes, including what Python and NumPy need
+FILE_SIZE = 10 << 20  # the largest file that the process may write, in bytes
 
 
 class ExerciseWorker(Worker):

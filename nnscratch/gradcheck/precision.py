@@ -31,7 +31,8 @@ def project_in_float64(
         The state of the checked code, in its own dtype.
     rng : numpy.random.Generator
     report : GradientReport
-        Receives the traps that occur only in the code's own dtype, and a note if the code does not accept float64.
+        Receives the traps (see traps.py) that occur only in the code's own dtype. If the code does not accept float64,
+        it also receives a note.
 
     Returns
     -------

@@ -1,4 +1,7 @@
-"""GradientReport and its parts: an Entry for each array, Diagnoses of wrong gradients, and Traps."""
+"""GradientReport and its parts: an Entry for each array, Diagnoses of wrong gradients, and Traps.
+
+A trap is a fault that a comparison of gradients cannot find: see traps.py.
+"""
 
 from __future__ import annotations
 

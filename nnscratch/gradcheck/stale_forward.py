@@ -2,7 +2,7 @@
 
 Code usually saves values in forward for backward, in a cache or in attributes. If forward runs twice before backward,
 the second forward may overwrite the values of the first. The test runs forward on inputs A, forward on inputs B, and
-then backward.
+then backward. The report lists this fault as a trap: a fault that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations

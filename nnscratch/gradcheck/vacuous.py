@@ -1,4 +1,7 @@
-"""Checks that prove nothing: a forward that is constant, and a backward that computes finite differences itself."""
+"""Checks that prove nothing: a forward that is constant, and a backward that computes finite differences itself.
+
+The report lists them as traps. A trap is a fault that a comparison of gradients cannot find.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 from .reordered_axes import axes_in_words, axis_sets, reordered_axes
 
-ROUNDING = 1e-12  # relative to the largest element
+ROUNDING = 1e-12  # a gradient that is smaller than this times the true gradient counts as zero
 
 
 def array_mistakes(
