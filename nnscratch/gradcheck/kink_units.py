@@ -28,7 +28,7 @@ from .nested import array_module, has_no_axes, is_array, leaves, map_leaves
 from .numerical import typical_size
 from .projection import Projection, random_weights_like
 
-POINTS = 16  # nearby points
+POINTS = 16  # the number of nearby points
 NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typical value
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
 RESOLUTION = 3e-6  # crossings that are closer than this on the segment count as one

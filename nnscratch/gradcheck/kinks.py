@@ -1,8 +1,8 @@
 """Elements that look wrong although backward may be right: several kinks at one point, and noise.
 
-A kink is a point at which a function has no derivative, but two one-sided derivatives, such as 0 for ReLU. `estimate`
-in numerical.py recognises a single kink. The functions here are for points at which several outputs, or several hidden
-units, have a kink.
+A kink is a point at which a function has two different one-sided derivatives, and therefore no derivative. An example
+is the point 0 of ReLU. `estimate` in numerical.py recognises a single kink. The functions here are for points at which
+several outputs, or several hidden units, have a kink.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
     An example is max pooling with overlapping windows, in which an element x equals another element of each window. If
     x grows, it becomes the only maximum of all its windows. If x shrinks, it is the maximum of no window. Backward may
     choose the maximum of each window separately, so it may use a different slope for each output. Let R_k be the weight
-    of output k. Then the accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If some R_k are
-    negative, this interval may be wider than the interval between the one-sided derivatives of f.
+    of output k, and let [low_k, high_k] be the interval between the one-sided derivatives of output k. Then the
+    accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If some R_k are negative, this interval may
+    be wider than the interval between the one-sided derivatives of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -138,10 +139,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare the two derivatives of one element in `suspects`. The gradients of all suspects may be zero
-    near the kink. So at a few more points, compare the two derivatives of another element: the one with the largest
-    gradient. If `suspects` is None, compare derivatives along random directions. If the two derivatives differ, try a
-    smaller step too, because a nearby point may lie close to another kink.
+    At each point, compare the two derivatives with respect to one element in `suspects`. The gradients of all suspects
+    may be zero near the kink. So at a few more points, compare the derivatives with respect to another element: the
+    element with the largest gradient. If `suspects` is None, compare derivatives along random directions. If the two
+    derivatives differ, try a smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]

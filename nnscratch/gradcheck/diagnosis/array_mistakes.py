@@ -188,7 +188,7 @@ def summed_too_far(case: Case) -> None:
 
 
 def wrong_shape(case: Case) -> None:
-    """Test a gradient of the wrong shape: backward did not transpose it, reshape it, or sum it over an axis."""
+    """Test a gradient of the wrong shape: backward may lack a transpose, a reshape, or a sum over an axis."""
     given, shape, size = case.given, case.shape, case.true.size
     if given.shape == shape:
         return
@@ -223,7 +223,7 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
 
 
 def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
-    """Test whether backward returned the gradient of another array for the array of `case`.
+    """Test whether backward returned the gradient of another array as the gradient of the array of `case`.
 
     `cases`, `others` and `directional` are as in `array_mistakes`.
     """
@@ -330,7 +330,7 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 def weight_decay(case: Case) -> None:
     """Test whether the gradient is the true gradient + lambda * parameter.
 
-    If it is, only forward or only backward includes the weight decay.
+    Such a gradient shows that only forward, or only backward, includes the weight decay.
     """
     given, true = case.observed
     value = case.observe(to_numpy(case.projection.variables[case.name]))

@@ -1,4 +1,4 @@
-"""Find the axes of an output that number the samples or the time steps.
+"""Find the sample axis and the time axis of an output.
 
 To find the role of an axis, change the part of an input at the first index along this axis, and run forward. If the
 output changes only at the first index, the axis is a sample axis, because samples do not affect each other. If the

@@ -75,7 +75,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
                 passed = "passed" if first == 0 else "came back from round to round"
                 missing = f"computes as if no gradient {passed} through {path}, and {missing}"
                 flipped = f"of the gradient through {path}, and {flipped}"
-            else:  # one step: only the gradient of the output is wrong
+            else:  # a loop with one iteration: only the gradient of the output is wrong
                 made = graph.producers.get(content_key(outputs[name]), [])
                 place = made[-1].place if made else ""
             for evidence, rank, mistake, all_changes, weights in (

@@ -162,7 +162,7 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges. An edge is the key of a family, and the number of an operand or -1: see `ForwardGraph`.
+    """Return two sets of edges. An edge is a pair: the key of a family, and the number of an operand, or -1.
 
     The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
     set contains the edges at which one mistake can explain the errors of one array.

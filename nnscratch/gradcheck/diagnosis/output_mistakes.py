@@ -27,7 +27,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are 
 
 
 def output_mistakes(case: Case) -> None:
-    """Find mistakes with the Jacobian of the outputs with respect to the array of `case`, and add them to `case`."""
+    """Add mistakes to `case`. To find them, measure the Jacobian of the outputs with respect to its array."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]

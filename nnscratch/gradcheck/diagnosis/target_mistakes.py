@@ -17,9 +17,9 @@ from .hypotheses import Hypothesis, HypothesisTester
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
     """Test whether backward uses wrong targets, and add these mistakes to `cases`.
 
-    Run forward with wrong targets, and compare its gradients with those from backward. The wrong targets are integers
-    that are shifted by one, and arrays that are replaced by zeros or negated. If the output is a loss, every array that
-    is not differentiated may be a target.
+    Run forward with wrong targets, and compare its derivatives with the gradients from backward. The wrong targets are
+    integers that are shifted by one, and arrays that are replaced by zeros or negated. If the output is a loss, every
+    array that is not differentiated may be a target.
     """
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}

@@ -85,7 +85,7 @@ def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 
 
 def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -> Iterator[Site]:
-    """Yield a `Site` for each differentiated array with a wrong gradient, and for each result that may have one."""
+    """Yield a `Site` for each array with a wrong gradient, and for each result whose gradient may be wrong."""
     for name in movements.rows_of:
         case = tester.cases[name]
         if case.by_element and case.true.size <= MAX_SIZE and np.isfinite(case.true).all():

@@ -109,7 +109,7 @@ def other_positions(
     positions : ndarray of int, shape (number of axes, number of elements)
         For each element, its index in the larger array.
     whole, shape : tuple of int
-        The shapes of the larger array and of the array.
+        The shape of the larger array, and the shape of the array inside it.
     """
     first, last = positions.min(axis=1), positions.max(axis=1)
     strides = [(b - a) // (n - 1) if n > 1 else 1 for a, b, n in zip(first, last, shape, strict=True)]

@@ -22,7 +22,7 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_resu
 from .hypotheses import Hypothesis
 from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 
-WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested alone too if they are a part of a longer function
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # also tested alone if they are part of a longer function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
 FEW = 8  # if the arrays have fewer elements in total, test slopes that are phi'(u) times a constant too
 MAX_THRESHOLDS = 100  # the largest number of elements in the input of a mask
