@@ -19,9 +19,9 @@ So the default is an adaptive sum. It cuts the line into segments, and uses Simp
     integral from alpha_1 to alpha_2 ~ (alpha_2 - alpha_1) / 6 (ds/dx at alpha_1 + 4 at the middle + at alpha_2)
 
 Completeness also holds for each segment: (x - x0) * (the integral over the segment) sums to the change of s from
-alpha_1 to alpha_2. The scores at the two ends of a segment give this change exactly. So they also give the gap of the
-segment: the change minus the sum that Simpson's rule gives. The segments with the largest gaps are cut into halves,
-until the sum of all gaps of an example is small enough. Only the segments around a jump become short.
+alpha_1 to alpha_2. The scores at the two ends of a segment give this change exactly. So the gap of each segment is
+known: the difference between this change and the sum from Simpson's rule. The segments with the largest gaps are cut
+into halves, until the sum of all gaps of an example is small enough. Only the segments around a jump become short.
 
 With a given number of `steps`, the points are those of Gauss-Legendre integration: the sum is exact if ds/dx is a
 polynomial in alpha of degree below 2K.

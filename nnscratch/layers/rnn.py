@@ -165,7 +165,7 @@ def forward_loop(step_forward: Callable) -> Callable:
 
 
 def backward_loop(step_backward: Callable) -> Callable:
-    """Return a function that runs the steps of one chunk from the last to the first. h holds the states after them."""
+    """Return a function that runs the steps of one chunk from the last to the first. h[t] is the state after step t."""
 
     @backend.recorded
     def run_backward(matmul: Callable, W_hh: Array, dY: Array, h: Array, dU: Array, dh: Array, da: Array) -> None:
