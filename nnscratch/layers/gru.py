@@ -29,8 +29,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
 from .kernels import gru as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
+from .recurrent import Arrays, Recurrent
 
 
 class GRU(Recurrent):
@@ -79,18 +80,14 @@ class GRU(Recurrent):
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, hT, gates, v_n, chunk, *_ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
-        xp, (T, H, N) = backend.array_module(X), v_n.shape
-        h[0], hT[0] = state[0], state[0].T
+        H, N = v_n.shape[1:]
+        hT[0] = state[0].T
         b, b_hn = b_ih.copy(), b_hh[2 * H :, None]
         b[: 2 * H] += b_hh[: 2 * H]
-        for steps in chunks_of_steps(T, chunk.shape[1] // N):
-            rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
-            U += b[:, None]
-            states = slice(steps.start, steps.stop + 1)  # one state more than steps
+        for steps, states, U in input_products(W_ih, b, X, chunk):
             run_forward(W_hh, b_hn, by_step(U, 3, N), hT[states], gates[steps], v_n[steps])
-            h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
-        return h[1:], (h[T],)
+            h[states] = hT[states].transpose(0, 2, 1)
+        return h[1:], (h[-1],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays

@@ -22,7 +22,7 @@ arrays, the feature axis comes before the batch axis:
                 dh   = W_hh^T dz
                 dU   = all dz of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
 
-For speed, the code differs from the textbook form in three ways, in addition to the chunks (see recurrent.py):
+For speed, the code differs from the textbook form in three ways, in addition to the chunks (see chunks.py):
 
 1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
    contiguous block of the result.
@@ -39,8 +39,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
 from .kernels import lstm as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
+from .recurrent import Arrays, Recurrent
 
 
 class LSTM(Recurrent):
@@ -95,16 +96,10 @@ class LSTM(Recurrent):
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, c, tanh_c, gates, chunk, (temp, _, _), _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
-        xp, (T, _, N) = backend.array_module(X), tanh_c.shape
         h[0], c[0] = state[0], state[1].T
-        b = (b_ih + b_hh)[:, None]
-        for steps in chunks_of_steps(T, chunk.shape[1] // N):
-            rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
-            U += b
-            states = slice(steps.start, steps.stop + 1)  # one state more than steps
-            run_forward(W_hh, by_step(U, 4, N), h[states], c[states], gates[steps], tanh_c[steps], temp)
-        return h[1:], (h[T], c[T].T)
+        for steps, states, U in input_products(W_ih, b_ih + b_hh, X, chunk):
+            run_forward(W_hh, by_step(U, 4, X.shape[1]), h[states], c[states], gates[steps], tanh_c[steps], temp)
+        return h[1:], (h[-1], c[-1].T)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays

@@ -5,14 +5,7 @@ The equations of one layer are in rnn.py, gru.py and lstm.py. Inside the layer, 
     X (T, N, D)     the input of a layer; in the first layer, this is x with its first two axes swapped
     Y (T, N, H)     its output, h at every step; in the last layer, this is y with its first two axes swapped
 
-Products that do not depend on the recurrence are computed for many steps at a time (see `chunks_of_steps`):
-
-    forward, before the steps       U = W_ih X^T + b            (G * H, steps * N), for G gates
-    forward, at step t              v = W_hh h[t]^T             (G * H, N)
-    backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
-    per example                     the same products, over the columns of sequence n alone
-
-dU is the gradient of U, and dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
+Products that do not depend on the recurrence are computed for many steps at a time: see chunks.py.
 
 With ``bidirectional=True``, each layer runs twice, with different weights: from the first step to the last, and from
 the last to the first. The second output is reversed in time and placed after the first along the last axis:
@@ -39,13 +32,12 @@ from ..checks import check_floats, check_gradient, check_is_pair, flag, positive
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
-from ..per_example import keep_recurrent, spread_examples
+from ..per_example import spread_examples
+from .chunks import Parameters
 from .dropout import dropout_mask
-from .fast_products import row_sums
 from .segments import check_lengths, flipped, is_left, rolled, segments
 
 Arrays = Sequence[Array]
-Parameters = tuple[Parameter, Parameter, Parameter, Parameter]  # weight_ih, weight_hh, bias_ih, bias_hh
 Segment = tuple[Array, Arrays]  # what backward reads: X and the buffers
 CHUNK_COLUMNS = 128  # the number of columns of U in one chunk; if 2H is larger, a chunk has 2H columns
 
@@ -338,63 +330,3 @@ class Recurrent(Module):
 def suffix(layer: int, direction: int) -> str:
     """Return PyTorch's ending for the names of a layer's parameters: ``_l0``, or ``_l0_reverse`` for direction 1."""
     return f"_l{layer}{'_reverse' * direction}"
-
-
-def chunks_of_steps(T: int, length: int) -> list[slice]:
-    """Cut T steps into chunks of `length` steps. The last chunk may be shorter.
-
-    Examples
-    --------
-    >>> chunks_of_steps(5, 3)
-    [slice(0, 3, None), slice(3, 5, None)]
-    """
-    return [slice(start, min(start + length, T)) for start in range(0, T, length)]
-
-
-def first_columns(buffer: Array, columns: int) -> Array:
-    """Return a C-contiguous matrix with this number of columns, as a view into the memory of `buffer`.
-
-    The matrix has as many rows as `buffer`. The slice ``buffer[:, :columns]`` would not be contiguous, and on a GPU
-    each product would copy it.
-
-    Examples
-    --------
-    >>> first_columns(np.arange(8).reshape(2, 4), 3)
-    array([[0, 1, 2],
-           [3, 4, 5]])
-    """
-    rows = len(buffer)
-    return buffer.reshape(-1)[: rows * columns].reshape(rows, columns)
-
-
-def by_step(U: Array, num_gates: int, N: int) -> Array:
-    """Return U, shape (num_gates * H, steps * N), as a view of shape (steps, num_gates, H, N)."""
-    rows, columns = U.shape
-    return U.reshape(num_gates, rows // num_gates, columns // N, N).transpose(2, 0, 1, 3)
-
-
-def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:
-    """Add the gradients of one chunk to those of the parameters, and write dX.
-
-    Parameters
-    ----------
-    parameters : weight_ih, weight_hh, bias_ih and bias_hh
-    dU, dV : array, shape (G * H, steps * N)
-        The same array if both are equal.
-    X, dX : array, shape (steps, N, D)
-    h : array, shape (steps, N, H)
-        The state before each step.
-    """
-    weight_ih, weight_hh, bias_ih, bias_hh = parameters
-    xp, columns = backend.array_module(dU), dU.shape[1]
-    weight_ih.add_product(dU, X.reshape(columns, -1))
-    weight_hh.add_product(dV, h.reshape(columns, -1))
-    db = row_sums(dU)[:, 0]
-    bias_ih.grad += db
-    bias_hh.grad += db if dV is dU else row_sums(dV)[:, 0]
-    xp.matmul(dU.T, weight_ih.data, out=dX.reshape(columns, -1))
-    if weight_ih.examples is not None:
-        rows, steps, N = len(dU), len(X), X.shape[1]
-        dU, dV = (d.reshape(rows, steps, N).transpose(2, 1, 0) for d in (dU, dV))  # (N, steps, G * H)
-        # copies: the next chunk overwrites dU and dV, and the next forward overwrites h
-        keep_recurrent(parameters, dU.copy(), dV.copy(), X.transpose(1, 0, 2).copy(), h.transpose(1, 0, 2).copy())

@@ -24,8 +24,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
 from .kernels import rnn as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
+from .recurrent import Arrays, Recurrent
 from .rnn_cell import check_nonlinearity
 
 
@@ -95,16 +96,12 @@ class RNN(Recurrent):
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, hT, chunk, _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
-        xp, (T, N, D) = backend.array_module(X), X.shape
-        h[0], hT[0] = state[0], state[0].T
-        b, run_forward = (b_ih + b_hh)[:, None], RUN_FORWARD[self.nonlinearity]
-        for steps in chunks_of_steps(T, chunk.shape[1] // N):
-            rows = X[steps].reshape(-1, D)  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
-            U += b
-            run_forward(W_hh, by_step(U, 1, N)[:, 0], hT[steps.start : steps.stop + 1])
-            h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
-        return h[1:], (h[T],)
+        hT[0] = state[0].T
+        run_forward = RUN_FORWARD[self.nonlinearity]
+        for _, states, U in input_products(W_ih, b_ih + b_hh, X, chunk):
+            run_forward(W_hh, by_step(U, 1, X.shape[1])[:, 0], hT[states])
+            h[states] = hT[states].transpose(0, 2, 1)
+        return h[1:], (h[-1],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
