@@ -80,4 +80,5 @@ def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, lik
 
 @backend.fused("float32 u, float32 p, T scale", "T mask", "mask = u >= p ? scale : (T)0;")
 def fill_mask(u: Array, p: float, scale: float, mask: Array) -> None:
-    np.multiply(u >= p, mask.dtype.type(scale), out=mask)
+    mask[...] = u >= p
+    mask *= scale

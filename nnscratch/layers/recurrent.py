@@ -323,7 +323,7 @@ class Recurrent(Module):
         """Return every layer's buffers to the workspace, for the next forward."""
         for _, runs in reversed(kept):  # reversed, so that the next forward gives each layer the same buffers again
             for run in reversed(runs):
-                for _, buffers in reversed(run):
+                for _, buffers in run:  # segments of different shapes
                     self.workspace.give(*buffers)
 
 

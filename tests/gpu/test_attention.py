@@ -5,7 +5,7 @@ import pytest
 import strict_cupy
 
 import nnscratch as nn
-from nnscratch.layers.attention import hide_later
+from nnscratch.layers.attention import backward_of_scores, hide_later
 from nnscratch.layers.softmax import softmax
 
 N, HEADS, T, D = 2, 2, 7, 8  # T is larger than the number of features of a head
@@ -56,6 +56,18 @@ def test_later_scores_are_hidden_also_if_they_are_not_finite_and_the_others_stay
     np.testing.assert_array_equal(on_cpu(there), Z)
     assert np.isneginf(Z[..., 0, 3:]).all() and np.isnan(Z[..., 0, :3]).sum(axis=-1).min() == 1
     assert (Z[..., 3, :] == [0, 0, 0, 0, 0, 7]).all() and np.isneginf(Z).sum() == 2 * 3 * 6
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_the_gradient_of_the_scores(drops, rng, on_cuda, on_cpu):
+    A, dB, M = rng.normal(size=(3, 2, 3, 4, 5))
+    dots, B = rng.normal(size=(2, 3, 4, 1)), A * M if drops else A
+    expected = (B * dB - A * dots) * 0.5
+    A_there, dB_there = on_cuda(A), on_cuda(dB.copy())
+    backward_of_scores(A_there, on_cuda(B) if drops else A_there, on_cuda(dots), 0.5, dB_there)
+    backward_of_scores(A, B, dots, 0.5, dB)
+    np.testing.assert_allclose(dB, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(on_cpu(dB_there), expected, rtol=1e-12, atol=1e-15)
 
 
 def test_launches_of_a_linear_layer():

@@ -21,6 +21,7 @@ LAYERS = {
     "dropout": lambda: nn.GRU(3, 4, 2, dropout=0.4, rng=1),
 }
 LOOPS = [f for layer in (lstm, gru) for f in (layer.run_forward, layer.run_backward)]
+products_of = graphs.products_of  # the stand-in replaces it while it is installed
 LOOPS += [*rnn.RUN_FORWARD.values(), *rnn.RUN_BACKWARD.values()]
 
 
@@ -195,6 +196,16 @@ def test_graphs_are_on_or_off(on):
         backend.allow_graphs(on)
 
 
+def test_in_every_step_each_layer_and_direction_gets_the_same_buffers():
+    with strict_cupy.installed() as cp:
+        layer, x = nn.LSTM(3, 4, 2, bidirectional=True, rng=1).to("cuda"), cp.ones((2, 5, 3), dtype=np.float32)
+        for _ in range(4):
+            layer.backward(layer(x, lengths=[5, 2])[0])
+    for loop in (lstm.run_forward, lstm.run_backward):
+        kept = list(loop.graphs.graphs.values())
+        assert len(kept) == 2 * 2 * 2 and all(kept)  # layers, directions, segments
+
+
 def test_old_graphs_are_forgotten(monkeypatch):
     monkeypatch.setattr(graphs.Graphs, "KEPT", 3)
     with strict_cupy.installed() as cp:
@@ -256,6 +267,40 @@ def test_if_the_memory_of_the_gpu_is_full_there_are_no_graphs(error, monkeypatch
     graphs.products_of.cache_clear()
 
 
+@pytest.mark.parametrize(("setting", "math_modes"), [("0", []), ("1", [graphs.TF32_TENSOR_OP_MATH])])
+def test_products_belong_to_one_gpu_and_have_memory_and_precision(setting, math_modes, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", setting)
+    calls, entered = [], []
+
+    class Library:
+        def __getattr__(self, name):
+            return lambda *args: calls.append((name.removeprefix("cublas").removesuffix("_v2"), *args[1:])) or 0
+
+    class OneDevice(strict_cupy.Device):
+        def __enter__(self):
+            entered.append(self.id)
+
+    monkeypatch.setattr(graphs.ctypes, "CDLL", lambda name: Library())
+    with strict_cupy.installed() as cp:
+        monkeypatch.setattr(cp.cuda, "Device", OneDevice)
+        monkeypatch.setattr(
+            cp.cuda, "Stream", lambda non_blocking: SimpleNamespace(ptr=12 if non_blocking else 0), False
+        )
+        products = products_of(cp, 3, 5)
+    create, stream, memory, *more = calls
+    assert entered == [3] and create == ("Create",) and stream[0] == "SetStream" and stream[1].value == 12
+    assert memory[0] == "SetWorkspace" and memory[1].value == products.workspace.data.ptr
+    assert memory[2].value == products.workspace.size == graphs.WORKSPACE
+    assert more == [("SetMathMode", mode) for mode in math_modes]
+    products_of.cache_clear()
+
+
+def test_a_failure_of_cublas_is_an_error():
+    graphs.check(0)
+    with pytest.raises(RuntimeError, match="cuBLAS returned the status 13"):
+        graphs.check(13)
+
+
 class FakeCublas:
     """cuBLAS's product in NumPy. Matrices are stored column by column, and the arguments are checked as cuBLAS does."""
 
@@ -311,3 +356,5 @@ def test_products_refuse_what_cublas_cannot_read(rng):
         products.matmul(on_gpu(a[:, ::2]), on_gpu(np.zeros((3, 2))), on_gpu(np.zeros((4, 2))))
     with pytest.raises(ValueError, match=r"product of \(4, 6\) and \(5, 2\)"):
         products.matmul(on_gpu(a), on_gpu(np.zeros((5, 2))), on_gpu(np.zeros((4, 2))))
+    with pytest.raises(ValueError, match=r"into an array of \(4, 2\)"):
+        products.matmul(on_gpu(a), on_gpu(np.zeros((6, 2))), on_gpu(np.zeros((4, 4))[:, ::2]))

@@ -67,6 +67,12 @@ def test_a_label_out_of_range_gives_a_loss_of_nan_on_cuda_and_breaks_no_other(la
     np.testing.assert_array_equal(np.isnan(on_cpu(loss)), [False, True, False])
 
 
+def test_labels_must_be_integers(rng, on_cuda):
+    x, loss = on_cuda(rng.normal(size=(3, 4))), on_cuda(np.zeros(3))
+    with pytest.raises(TypeError, match="label must be integers, got bool"):
+        softmax_minus_target(x, None, on_cuda(np.array([True, False, True])), loss, 1.0)
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_a_logit_that_is_not_finite_shows_in_its_rows_loss(broken, rng, on_cuda, on_cpu):
     x, loss = rng.normal(size=(3, 700)), on_cuda(np.zeros(3))
