@@ -108,8 +108,9 @@ def page(results, sizes):
         f"{sizes[1]} other examples of the same novel are not used for training.",
         "Twelve canaries, such as `the code of anne is 0731` with random digits, are in the training examples. The "
         "exposure of a canary is log2(10,000) minus log2 of its rank among the 10,000 possible sentences, ordered by "
-        "the model's loss. It is at most 13.3 bits. A model that has learned nothing has 1.4 bits on average. The "
-        "rows for the canaries show the mean and, in parentheses, the four exposures.",
+        "the model's loss. It is at most 13.3 bits. A model that has learned nothing has 1.4 bits on average. Four "
+        "canaries occur once, four occur 4 times, and four occur 16 times. For each of these groups, a row shows the "
+        "mean exposure and, in parentheses, the exposures of the four canaries.",
         f"| | without privacy | with epsilon {EPSILON:g} |\n|---|---|---|\n{table}",
         f"The price of privacy is the increase of the bits per character of the other examples: "
         f"{private['bits_of_others'] - plain['bits_of_others']:.2f} bits.",

@@ -44,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # sys.stdout is None if its descriptor is closed
             sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again on exit
-        return 128 + 13  # the exit code of a program that SIGPIPE has ended
+    except BrokenPipeError:
+        # The program that reads the pipe, such as head, has ended. Python flushes stdout again when it exits. So
+        # connect stdout to the null device, and return 128 + 13, as a shell does for a program that SIGPIPE ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
         print(f"nnscratch {arguments.command}: {launch.rank_in_words()}{_one_line(error)}", file=sys.stderr)
         return launch.end_all_ranks(2)

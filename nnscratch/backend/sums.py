@@ -106,7 +106,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
 class _Squares(OverLists):
     """`sums_of_squares` on a GPU. Thread i sums elements i, i + THREADS, ... of all arrays joined."""
 
-    THREADS = 1 << 18  # about as many as a large GPU runs at the same time
+    THREADS = 1 << 18  # a large GPU runs about this number of threads at the same time
 
     def __init__(self) -> None:
         super().__init__("T x", "T part", "", "squares")

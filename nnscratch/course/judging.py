@@ -321,7 +321,10 @@ def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
 
 
 def names_of(function: Callable, count: int) -> list[str]:
-    """Return names for `count` inputs. Use the names of the function's arguments if it has at least `count`."""
+    """Return `count` names for inputs: the names of the first arguments of `function`, or input_0, input_1, ...
+
+    The names input_0, input_1, ... are used if `function` has fewer than `count` arguments.
+    """
     names = [p.name for p in inspect.signature(function).parameters.values() if "VAR" not in p.kind.name]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
@@ -337,7 +340,8 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
     """Return the headline and the details for a report that finds a wrong gradient."""
     for entry in report:
         for diagnosis in entry.diagnoses:
-            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # show no line of the reference
+            if ".py" in diagnosis.place:  # the place may be a line of the reference, which is secret
+                diagnosis.place = ""
     wrong = [entry.name for entry in report if entry.verdict != "right"]
     right = [entry.name for entry in report if entry.verdict == "right"]
     what = f"{gradients_of(wrong)} not right" if wrong else f"{name_of(part)} is not right"

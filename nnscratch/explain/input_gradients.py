@@ -2,8 +2,8 @@
 
     shapes      x, g (N, ...)       s (N,)
 
-    images and tables       g = ds/dx
-    tokens                  g_t = |ds/de_t|     the length of the gradient with respect to the vector e_t of token t
+For images and tables, g = ds/dx. For tokens, g_t = |ds/de_t|: the length of the gradient with respect to the vector e_t
+of token t.
 
 Where |g| is large, a small change of the input changes the score a lot. But |g| is not the contribution of the input to
 the score: the gradient of w x is w, even if x is 0. A picture of |g| for an image is called a saliency map.

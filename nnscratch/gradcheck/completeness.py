@@ -213,7 +213,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
     try:
         ys = projection.adapter.run()
         moved = not equal_outputs(projection.outputs, ys)
-    except Exception:  # forward fails with the changed values, so it reads them
+    except Exception:  # the changed values make forward fail, so forward reads these arrays
         moved = True
     if moved and len(changed) == 1:
         u = changed[0]

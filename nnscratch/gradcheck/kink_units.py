@@ -191,7 +191,8 @@ class KinkUnits:
     def _nearest_of_units(self, points: np.ndarray, here: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
         """Return the allowed gradient that is nearest to `here`, the gradient from backward at the kinks.
 
-        Return None if the jumps of the units do not explain `points`, the gradients at nearby points.
+        The array `points` contains the gradients at nearby points. Return None if the formula at the top of this file
+        does not give these gradients.
         """
         for _ in range(2):
             found = self._crossings(scale)

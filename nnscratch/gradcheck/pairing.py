@@ -90,8 +90,8 @@ class Search:
         The arrays and numbers that have the same values before and after backward.
     borrowed : set of Steps
         The places in `produced` whose array shares memory with an input or the gradient of an input, as after
-        ``self.dw = self.x``. Such an array counts as the gradient of a parameter only if its whole name fits the
-        parameter.
+        ``self.dw = self.x``. A borrowed array is the gradient of a parameter only if the two names have the same number
+        of words, as in ``fc1.dW`` and ``fc1.W``: see `closeness`.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -154,7 +154,7 @@ class Search:
         try:
             self.adapter.run()
             overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
-        except Exception:  # forward fails with the changed values, so it reads them
+        except Exception:  # the changed values make forward fail, so forward reads these arrays
             overwritten = set()
         self.before.restore()
         self.candidates = {k: v for k, v in self.candidates.items() if k not in overwritten}
@@ -222,7 +222,7 @@ class Search:
         ranked: dict[int, list[Steps]] = {}
         for gradient, given in self.produced.items():
             rank = 0 if gradient in self.candidates else closeness(steps, gradient)
-            if rank > (gradient in self.borrowed):  # the whole name of a borrowed array must fit
+            if rank > (gradient in self.borrowed):  # a borrowed array needs a closeness of 2 or 3
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
         if not ranked and not careful:  # backward may have forgotten to compute the gradient
@@ -366,7 +366,7 @@ class Search:
                 if self._f(changes) != start:
                     return True
             return False
-        except Exception:  # forward fails with the changed values, so it reads them
+        except Exception:  # the changed values make forward fail, so forward reads these arrays
             return True
 
     def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:

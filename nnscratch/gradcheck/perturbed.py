@@ -24,15 +24,15 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-ENOUGH = 8  # this many shifts of the same size show that backward computes differences, even without a division
-MANY = 50  # compare at most this many operations of one kind in forward
-SMALL = 2e-3  # the largest step, relative to the largest element of the operand
-BUDGET = 20_000_000  # the search ends after it has compared this many elements
+ENOUGH = 8  # with this number of shifts of the same size, backward computes differences, even if it does not divide
+MANY = 50  # the largest number of operations of forward with which one operation of backward is compared
+SMALL = 2e-3  # the largest step h, divided by the largest element of the operand
+BUDGET = 20_000_000  # the largest number of elements that the search compares or copies
 
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
     """Return a `Trap` if backward computes operations of forward with operands that are shifted by a small step."""
-    if projection.replayed == "state":  # each forward would restore the code's own arrays, which are not traced
+    if projection.replayed == "state":  # projection.forward() puts the code's own arrays back, which are not traced
         return []
     shifted = ShiftedOperations()
     try:

@@ -1,10 +1,12 @@
 """Traps: faults that a comparison of gradients cannot find.
 
-    forward      writes into its inputs or parameters; returns NaN; returns a view of its input
-    backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
-                 stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy;
-                 does not use the saved values
-    a gradient   has a different shape or dtype than its array; contains NaN
+    Forward writes into its inputs or parameters.
+    Forward returns NaN, or a view of its input.
+    Backward writes into its inputs, into dy or into parameters.
+    Backward overwrites a gradient instead of adding to it.
+    Backward stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy.
+    Backward does not use the values that forward saved for it.
+    A gradient has a different shape or dtype than its array, or contains NaN.
 
 A trap of severity "wrong" makes the whole report wrong. A "note" is only printed. stale_forward.py finds one more trap:
 a backward that uses values of the wrong forward.
@@ -143,7 +145,8 @@ def change_traps(
 ) -> list[Trap]:
     """Return a list of `Trap` for the inputs and parameters that backward writes into or replaces.
 
-    `overwritten` contains the names of arrays that are their own gradient, as after ``self.grads = self.params``.
+    `overwritten` contains the names of the arrays that backward overwrites with their gradient. This happens if an
+    array and its gradient are the same array, as after ``self.grads = self.params``.
 
     If an object updates its own weights in backward, the trap is only a note: the checker restores the weights after
     every backward. In a Module, only the optimizer may update the weights. Inputs belong to the caller, so backward

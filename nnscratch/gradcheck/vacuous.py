@@ -58,7 +58,7 @@ def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
                 projection.adapter.clear_saved()
                 if not equal_outputs(ys, projection.outputs):
                     return False
-    except Exception:  # forward fails with the changed values, so it reads them
+    except Exception:  # the changed values make forward fail, so forward reads these arrays
         return False
     finally:
         for array, old in zip(arrays, held, strict=True):

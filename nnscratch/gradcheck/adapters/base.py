@@ -51,11 +51,11 @@ class Adapter:
         The gradients that backward returned in addition to those of the inputs.
     container : str
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
-        nested, and backward returned their gradients in one tuple that is not nested. Otherwise "".
+        nested, and backward returned their gradients in one tuple that is not nested. In all other cases, "".
     missing : list of str
-        The inputs that have the name of a weight, such as ``W``, but no gradient from backward.
+        The inputs that have the name of a weight, such as ``W``, but backward returned no gradient for them.
     numbers : list of str
-        The inputs that are Python numbers and have a gradient of their name, such as ``db`` for ``b``.
+        The inputs that are Python numbers, and for which backward returned a gradient, such as ``db`` for ``b``.
     returning : callable, optional
         The function whose ``return`` statement contains the names of the gradients. None if the gradients must be in
         the order of the inputs.

@@ -58,7 +58,7 @@ def divide_by_examples(adapter: Adapter) -> None:
 
 
 def multiplied(gradient: Any, count: int) -> Any:
-    """Return `gradient` times `count`. Return None, and other values that are not numbers, unchanged."""
+    """Return `gradient` times `count` if it is an array or a number. Return other values, such as None, unchanged."""
     return gradient * count if nested.is_array(gradient) or isinstance(gradient, (int, float, np.number)) else gradient
 
 

@@ -48,10 +48,11 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
 
 def rank_of_slopes(case: Case) -> float:
-    """Return a number to add to the rank of a wrong slope.
+    """Return the number that is added to the rank of a mistake in the slope phi'(x). Lower ranks are reported first.
 
     For example, forward computes y = w * tanh(x). If backward leaves out w, the slope looks wrong, but the mistake is
-    the missing weight. So if the check differentiates several arrays, a mistake that names a weight comes first.
+    the missing weight. So if the check differentiates several arrays, the number is positive. Then a mistake that names
+    a weight comes first.
     """
     return 0.0 if len(case.projection.variables) == 1 else 2.5
 

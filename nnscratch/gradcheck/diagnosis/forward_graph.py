@@ -246,7 +246,10 @@ class ForwardGraph:
 
 
 def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
-    """Return, for each operation by its number, the operation that computes each of its operands, or None."""
+    """Return a dictionary: the key is the number of an operation, and the value is a list with one item per operand.
+
+    The item is the operation that computes the operand, or None.
+    """
     made: dict[tuple, Node] = {}
     found: dict[int, list[Node | None]] = {}
     for node in nodes:

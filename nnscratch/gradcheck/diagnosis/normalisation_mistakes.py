@@ -40,7 +40,7 @@ def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:
-    """Yield hypotheses about one result inside forward that is normalised along `axes`.
+    """Yield hypotheses about one result inside forward. The result is normalised along `axes`.
 
     `nodes` are the operations that compute the result, one for each iteration of a loop.
     """

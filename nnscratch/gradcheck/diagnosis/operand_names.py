@@ -22,7 +22,8 @@ MAX_LENGTH = 50  # of a formula
 def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) -> None:
     """Give a name to each operand of `nodes` that has none, and a formula to each operation without source text.
 
-    `producers` contains, for each operation by its number, the operations that compute its operands.
+    The keys of `producers` are the numbers of the operations. A value is a list with one item for each operand: the
+    operation that computes this operand, or None.
     """
     formulas: dict[int, str] = {}
     for node in nodes:

@@ -107,8 +107,8 @@ def first_rounds(
 
     Such a backward counts only the elements of the output with index 0, or with the last index, on these axes.
 
-    All outputs are concatenated in a flat array of `size` elements. The output `y` is the slice `own` of this array.
-    `said` is the name of the output in the report.
+    All outputs are concatenated in a flat array of `size` elements. The slice object `own` selects the elements of the
+    output `y` in this flat array. `said` is the name of the output in the report.
     """
     for count in range(2, y.ndim + 1):
         for t, word in ((0, "first"), (-1, "last")):
@@ -137,8 +137,9 @@ def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
 def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
     """Return a mask that counts only the elements of one output at one index along an axis.
 
-    The mask is 1 at these elements and 0 at all other elements of the outputs. `size` is the length of the mask, `own`
-    is the slice of the output in the flat array of all outputs, and `shape` is the shape of the output.
+    The mask is 1 at these elements and 0 at all other elements of the outputs. All outputs are concatenated in a flat
+    array of `size` elements, and the mask has the same length. The slice object `own` selects the elements of one
+    output in this flat array, and `shape` is the shape of this output.
     """
     inside = np.zeros(shape)
     inside[(slice(None),) * axis + (index,)] = 1

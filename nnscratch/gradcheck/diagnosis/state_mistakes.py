@@ -4,8 +4,8 @@
     dh = dh + ...               the gradient of the state is never reset: it still contains terms of other iterations
     h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 
-The increment of an operand or a result is the array minus its value in the first forward pass. An occurrence of a state
-is an operand of forward that is this state. Reports call an iteration a round.
+The increment of an operand or a result is the array minus its value in the first forward pass. If forward uses a state
+as an operand several times, each of these operands is an occurrence of the state. Reports call an iteration a round.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 def running_sum(uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward that have the same effect as a backward that never resets the gradient of a state.
 
-    In the changed forward, the increment of a state is the sum of its increments in this and all earlier iterations.
+    Forward is changed in every iteration: the increment of the state is replaced by a sum. The terms of the sum are the
+    increments of the state in this iteration and in all earlier iterations.
     """
     carried: dict[int, Any] = {}
 

@@ -1,6 +1,6 @@
 """Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, an assignment's index, a loop's order.
 
-edits.py adds these changes to the changes of one expression.
+edits.py tries these changes of whole statements, and also changes of single expressions.
 """
 
 from __future__ import annotations

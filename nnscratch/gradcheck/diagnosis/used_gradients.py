@@ -180,7 +180,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # forward does not need this array: a function that returns (loss, gradient) computes such arrays
+            continue  # f does not depend on this array: it belongs to the gradient in forward's (loss, gradient)
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             found.append((spread, name, all(key in still and key not in moving for key in keys)))

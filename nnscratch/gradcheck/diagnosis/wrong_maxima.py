@@ -91,7 +91,7 @@ def same_shapes(node: Node, j: int, k: int) -> bool:
 
 
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
-    """Compute the maximum or minimum of the operands `j` and `k` with wrong derivatives.
+    """Compute the right maximum or minimum, but with wrong derivatives with respect to the operands `j` and `k`.
 
     ``factors(mask, result)`` returns the two derivatives, with respect to `j` and to `k`. The mask is 1 where forward
     takes the element of operand `j`.

@@ -102,14 +102,17 @@ def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int
 def other_positions(
     positions: np.ndarray, whole: tuple[int, ...], shape: tuple[int, ...]
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield (description, mistake, positions) for wrong positions of an array in a larger array.
+    """Yield (description, mistake, positions) for a smaller array that forward copied into a larger array.
+
+    In each tuple, `positions` are wrong positions. A wrong backward may read the gradient of the smaller array at these
+    positions of the larger array's gradient.
 
     Parameters
     ----------
     positions : ndarray of int, shape (number of axes, number of elements)
-        For each element, its index in the larger array.
+        The right positions: for each element of the smaller array, its index in the larger array.
     whole, shape : tuple of int
-        The shape of the larger array, and the shape of the array inside it.
+        The shape of the larger array, and the shape of the smaller array.
     """
     first, last = positions.min(axis=1), positions.max(axis=1)
     strides = [(b - a) // (n - 1) if n > 1 else 1 for a, b, n in zip(first, last, shape, strict=True)]

@@ -220,8 +220,8 @@ def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple
 def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     """Yield (sources, operand, sinks, block) for each function y = phi(u) in forward that is computed elementwise.
 
-    `sources` are the operations that read u, and `operand` is the number of u among their operands. `sinks` are the
-    operations whose result is y. Both lists have one operation for each iteration of a loop.
+    `sources` are the operations that read u. In each of them, u is the operand with the index `operand`. `sinks` are
+    the operations whose result is y. Both lists have one operation for each iteration of a loop.
     ``block(source, sink)`` returns the operations from `source` to `sink`.
     """
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
@@ -277,7 +277,7 @@ class ElementwiseFunction:
     source : Node
         The first operation, which reads u.
     j : int
-        The number of u among the operands of `source`.
+        The index of u in the list of operands of `source`.
     sink : Node
         The last operation, whose result is y.
     nodes : list of Node

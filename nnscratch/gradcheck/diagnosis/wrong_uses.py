@@ -1,9 +1,10 @@
 """Find occurrences of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
 
-An occurrence of an array w is an operand of forward that is w. For example, x @ w + h @ w contains two occurrences of
-w. The gradient of w is a sum with one part for each occurrence. A wrong backward may compute only the part that comes
-from x @ w. This file measures each part's contribution to the derivative of f along three directions. After that, it
-needs no more forward passes to test whether backward leaves out a part, counts it twice or flips its sign.
+If forward uses an array w as an operand several times, each of these operands is an occurrence of w. For example,
+x @ w + h @ w contains two occurrences of w. The gradient of w is a sum with one part for each occurrence. A wrong
+backward may compute only the part that comes from x @ w. This file measures each part's contribution to the derivative
+of f along three directions. After that, it needs no more forward passes to test whether backward leaves out a part,
+counts it twice or flips its sign.
 
 In the arguments of the functions, an occurrence is a pair (nodes, j): `nodes` are the executions of one operation in
 all iterations of a loop, and `j` is the number of the operand. Reports call an iteration a round.
@@ -22,7 +23,7 @@ from .forward_graph import ForwardGraph
 from .hypotheses import HypothesisTester
 
 MAX_USES, MAX_ROUNDS = 5, 10
-RANK = 3.3  # the rank of all mistakes of this file, which are tested only if no other search found a mistake
+RANK = 3.3  # the rank of every mistake that this file finds
 Use = tuple[list[Node], int]
 
 

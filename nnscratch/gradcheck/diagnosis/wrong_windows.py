@@ -29,11 +29,14 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 
 
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about a lookup such as C[ids]: backward counts an index only once, even if ids repeats it.
+    """Yield hypotheses about a lookup such as C[ids]: if `ids` repeats an index, backward adds too few gradients.
 
-    In some hypotheses, backward counts an index once in the whole array of indices. In others, it counts an index once
-    at each position along an axis, for example once at each time step. `np.repeat` is a lookup too. If forward repeats
-    rows and then columns, backward may count each row and each column once.
+    The result C[ids] has one row for each element of `ids`. If an index occurs several times in `ids`, backward must
+    add the gradients of all its rows. In some hypotheses, backward adds the gradient of only one of these rows. In
+    others, it adds one gradient at each position along an axis of `ids`, for example one at each time step.
+
+    `np.repeat` is a lookup too. If forward repeats rows and then columns, backward may add the gradient of only one
+    copy of each row and of each column.
     """
     repeats: dict[str, dict[int, Callable]] = {"first": {}, "last": {}}
     for nodes in graph.families.values():

@@ -70,6 +70,6 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     finally:
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
-        vars(adapter).update(own)  # for example, a `gradients` method that in_convention has set
+        vars(adapter).update(own)  # for example, `gradients` of an adapter with convention="mean"
         before.restore()
         adapter.inputs = inputs
