@@ -67,7 +67,8 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
         j, k = (1, 2) if name == "where" else (0, 1)
         if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
             continue
-        if not all(n.active[j] and n.active[k] for n in nodes) or not all(same_shapes(n, j, k) for n in nodes):
+        # In a running maximum h = np.maximum(h, x[t]), the first h is a constant.
+        if not all(any(n.active[i] for n in nodes) for i in (j, k)) or not all(same_shapes(n, j, k) for n in nodes):
             continue
         names = [nodes[0].operand_names[i] for i in (j, k)]
         one, other = (f"`{name}`" for name in names)
@@ -86,8 +87,8 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def same_shapes(node: Node, j: int, k: int) -> bool:
-    """Return True if operands `j` and `k` have the shape of the result."""
-    return np.shape(node.operands[j]) == np.shape(node.operands[k]) == node.result.shape
+    """Return True if operands `j` and `k` have the shape of the result. Operands that are not active do not count."""
+    return all(np.shape(node.operands[i]) == node.result.shape for i in (j, k) if node.active[i])
 
 
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
@@ -98,4 +99,5 @@ def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any
     """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)
-    return node.result + f * (operands[j] - node.operands[j]) + g * (operands[k] - node.operands[k])
+    u, v = (operands[i] - node.operands[i] if node.active[i] else 0 for i in (j, k))  # a constant may be infinite
+    return node.result + f * u + g * v

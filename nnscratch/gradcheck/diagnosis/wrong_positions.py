@@ -28,10 +28,7 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
         if len(nodes) < 2 or nodes[0].name != "add" or any(v is None for v in views):
             continue
         owner = owner_of(views[0])
-        if any(
-            owner_of(v) is not owner or v.size >= owner.size or v.shape != n.result.shape
-            for v, n in zip(views, nodes, strict=True)
-        ):
+        if any(owner_of(v) is not owner or v.shape != n.result.shape for v, n in zip(views, nodes, strict=True)):
             continue
         pieces = [flat_indices_of_view(v, owner) for v in views]
         starts = np.array([np.unravel_index(int(np.min(i)), owner.shape) for i in pieces])
@@ -76,7 +73,7 @@ def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
         flat[w.origin[w.origin >= 0]] = np.flatnonzero(w.origin >= 0)
         positions = np.array(np.unravel_index(flat, w.base.shape))
         for describe, mistake, other in other_positions(positions, w.base.shape, shape):
-            origin = np.full(w.base.size + 1, -1)  # the last element is for positions outside of the base
+            origin = np.full(w.base.size, -1)
             origin[np.ravel_multi_index(tuple(other), w.base.shape)] = np.arange(flat.size)
             yield Hypothesis(
                 1.9,
@@ -93,10 +90,8 @@ def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int
 
     For each position in the copy, `origin` is the flat index of the element in the array, or -1 for padding.
     """
-    rows = [origin[i] for i in w.pieces]
-    if len(w.nodes) == 1:
-        rows = [np.array(rows)]
-    return {n.number: move_window(graph, w.j, w.name, i) for n, i in zip(w.nodes, rows, strict=True)}
+    pairs = zip(w.nodes, w.pieces, strict=True)
+    return {n.number: move_window(graph, w.j, w.name, origin[i]) for n, i in pairs}
 
 
 def other_positions(

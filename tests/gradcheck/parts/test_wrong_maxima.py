@@ -42,6 +42,9 @@ def test_a_maximum_without_a_mask(name):
     with graph_of(lambda a: getattr(a, name)(axis=0), A) as graph:
         (R,) = graph.projection.weights
         assert_gives(graph, the(graph, wrong_maxima, "were the largest"), a=R + 0 * A)
+    with graph_of(lambda a: getattr(np, name)(a, axis=1, initial=0.4), A) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, wrong_maxima, "were the largest"), a=R[:, None] + 0 * A)
     with graph_of(lambda a: a.sum(axis=0), A) as graph:
         assert list(wrong_maxima(graph)) == []
 
@@ -78,6 +81,37 @@ def test_the_larger_of_an_array_and_a_constant_is_a_mask_of_one_array():
     with graph_of(lambda a, b: np.maximum(a, b), A, B[0]) as graph:
         (node,) = graph.nodes
         assert list(larger_of_two(graph)) == [] and not same_shapes(node, 0, 1) and same_shapes(node, 0, 0)
+
+
+@pytest.mark.parametrize("start", [-np.inf, 0.0, np.zeros(3)])
+def test_a_running_maximum_that_starts_with_a_constant(start):
+    def forward(x):
+        h = start
+        for t in range(3):
+            h = np.maximum(h, x[t])
+        return h
+
+    x = np.vstack([A, B[:1]])
+    with graph_of(forward, x) as graph:
+        (R,) = graph.projection.weights
+        masks = [x[t] == np.max([start + 0 * x[0], *x[: t + 1]], axis=0) for t in range(3)]  # where x[t] is chosen
+        # for each t, 1 where no later row is chosen
+        after = [np.prod([1.0 - m for m in masks[t + 1 :]] + [0 * R + 1], axis=0) for t in range(3)]
+        h = the(graph, larger_of_two, "`x[t]` receives the whole")
+        assert_gives(graph, h, x=R * np.array(after))
+        h = the(graph, larger_of_two, "`h` receives the whole")
+        assert_gives(graph, h, x=R * np.array(masks))
+
+
+def test_a_running_maximum_of_different_shapes_has_no_masks():
+    def forward(x, y):
+        h = x[0, :1]
+        for t in range(2):
+            h = np.maximum(h, y[t])  # the first h is broadcast
+        return h
+
+    with graph_of(forward, A, B) as graph:
+        assert list(larger_of_two(graph)) == []
 
 
 def test_a_maximum_with_the_backward_of_a_mean():
@@ -118,3 +152,10 @@ def test_the_gradient_of_a_maximum_goes_to_the_element_with_row_and_column_excha
         assert_gives(graph, h, x=put([r * (p == p.max()).T for r, p in zip(R, parts, strict=True)]))
     with graph_of(lambda a: a.max(), A) as graph:  # the axes have different lengths
         assert "transposed" not in mistakes(wrong_maxima(graph))
+    with graph_of(lambda a: a.max(), A[None, None]) as graph:  # two axes of length one
+        assert "transposed" not in mistakes(wrong_maxima(graph))
+
+
+def test_a_mask_that_is_left_out_is_reported_before_exchanged_axes():
+    with graph_of(lambda a: a.max(), IMAGE) as graph:
+        assert mistakes(offered(graph, wrong_maxima)) == ["mask not applied", "mask not applied", "transposed"]
