@@ -81,7 +81,7 @@ def formulas(g: np.ndarray) -> Iterator[Formula]:
 def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
     """Yield wrong gradients: only the part of g at one index of an axis, g without this part, or this part repeated."""
     n = g.shape[axis]
-    for k in {0, n - 1, *range(min(n, 8))}:
+    for k in {*range(min(n, 8)), n - 1}:
         index = f"{'sample' if axis == 0 or g.ndim == 2 else 'index'} {k} along axis {axis}"
         yield 2.5, "one sample counted", f"{GRADIENT} contains only {index}", lambda g, a=axis, k=k: only(g, a, k)
         evidence = f"{GRADIENT} does not contain {index}"
@@ -143,7 +143,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
     This part is a multiple of a constant array, or of the one-hot vectors of labels. An example is the -t in y - t.
     """
     for values, name, constant in known:
-        if constant and all(np.ptp(v) > 0 for v in values):
+        if constant and any(np.ptp(v) > 0 for v in values):
             yield 1.1, TARGETS, f"the gradient of %u lacks the part that comes from {name}: %c * {name}", values, True
     for name, ids in labels:
         for k in range(len(site.values)):  # each iteration of a loop over time may have one label
@@ -151,9 +151,8 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
                     if hot is not None:
-                        text = f"the gradient of %u lacks the term of the labels in {name}: %c at the class of each "
-                        text += "sample"
-                        yield 1.1, TARGETS, text, [hot.T if flip else hot], True
+                        words = f"lacks the term of the labels in {name}: %c at the class of each sample"
+                        yield 1.1, TARGETS, f"the gradient of %u {words}", [hot.T if flip else hot], True
 
 
 def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
@@ -177,18 +176,11 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
             twice = [g * f(v) - g for g, v in zip(gs, values, strict=True)]
             words = f"the gradient of %u has the extra factor {text}"
             yield 2.2, "activation's derivative applied twice", words, twice, False
-            if all((f(v) != 0).all() for v in values):
-                missing = [g / f(v) - g for g, v in zip(gs, values, strict=True)]
-                words = f"the gradient of %u lacks the factor {text}"
-                yield 2.25, "activation's derivative missing", words, missing, False
+            missing = [g / f(v) - g for g, v in zip(gs, values, strict=True)]
+            words = f"the gradient of %u lacks the factor {text}"
+            yield 2.25, "activation's derivative missing", words, missing, False
         twice = [g * v - g for g, v in zip(gs, values, strict=True)]
-        yield (
-            2.7,
-            "a factor applied twice",
-            f"the gradient of %u has the extra factor `{name}`",
-            twice,
-            False,
-        )
+        yield 2.7, "a factor applied twice", f"the gradient of %u has the extra factor `{name}`", twice, False
         if all((np.abs(v) > 1e-9).all() for v in values):
             missing = [g / v - g for g, v in zip(gs, values, strict=True)]
             yield 2.65, "a factor missing", f"the gradient of %u lacks the factor `{name}`", missing, False

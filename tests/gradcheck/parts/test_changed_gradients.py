@@ -124,6 +124,7 @@ def test_changes_in_all_rounds_of_a_loop():
     np.testing.assert_allclose(change[0], G**2 - G)
     np.testing.assert_allclose(change[1], 4 * G**2 - 2 * G)
     assert list(changed_gradients(site(G, G[0]), [], [])) == []  # rounds of different shapes
+    assert not any(free for *_, free in changed_gradients(site(G), [], []))  # no unknown number
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -134,13 +135,16 @@ def test_a_missing_target_is_a_constant_array_or_the_label_of_each_sample():
     found = list(without_targets(site(G), [([P], "target", True), ([P], "p", False)], [("labels", ids)]))
     assert all(mistake == TARGETS and free for _, mistake, _, _, free in found) and len(found) == 2
     assert found[0][3][0] is P and "%c * target" in found[0][2]
-    assert found[1][3][0].tolist() == [[0, 0, 1], [1, 0, 0]] and "the labels in labels" in found[1][2]
+    assert found[1][3][0].tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert found[1][2].endswith("lacks the term of the labels in labels: %c at the class of each sample")
     columns = np.array([1, 0, 1])  # one label for each column
     (found,) = without_targets(site(G), [], [("labels", columns)])
     assert found[3][0].tolist() == [[0, 1, 0], [1, 0, 1]]
     assert list(without_targets(site(G[0]), [], [("labels", ids)])) == []
     assert list(without_targets(site(G), [([np.ones(G.shape)], "one", True)], [])) == []  # equal targets: a bias
     assert list(without_targets(site(G, G), [], [("labels", ids)])) == []
+    padded = ([P, 0 * P], "targets", True)  # in the second round of a loop, the targets are padding
+    assert [found[3] for found in without_targets(site(G, G), [padded], [])] == [padded[0]]
     assert len(list(without_targets(site(G), [([P / 100], "small", True)], []))) == 1
 
 
@@ -178,6 +182,8 @@ def test_a_factor_too_many_or_too_few():
 ])  # fmt: skip
 def test_factors_exist_only_where_their_formula_can_hold(values, texts):
     assert len(list(with_factors(site(G), [([values], "v", False)]))) == texts
+    in_a_loop = list(with_factors(site(G, G), [([P, values], "v", False)]))  # it must hold in each round
+    assert len(in_a_loop) == texts and all(len(changes) == 2 for *_, changes, _ in in_a_loop)
 
 
 def test_one_array_in_place_of_another_one():
@@ -186,10 +192,13 @@ def test_one_array_in_place_of_another_one():
     says = "the gradient of %u "
     np.testing.assert_allclose(found[f"{says}has the factor `q` instead of `p`"][0], G / P * (P**2 + 1) - G)
     np.testing.assert_allclose(found[f"{says}has the factor `p` instead of `q`"][0], G * P / (P**2 + 1) - G)
+    assert not found[f"{says}has the factor `p` instead of `q`"][1]
     sums, free = found[f"{says}contains `q` where it needs `p`"]
     np.testing.assert_allclose(sums, P - (P**2 + 1))
     assert free and len(found) == 3
     assert len(list(with_other_arrays(site(G), [([P - 0.2], "p", False), known[1]]))) == 2  # no quotient by zero
+    known = [([P, P - 0.2], "p", False), ([P, P**2 + 1], "q", False)]
+    assert len(list(with_other_arrays(site(G, G), known))) == 2  # a zero in one round of a loop
     many = [([P + k], str(k), False) for k in range(20)]
     assert len(list(with_other_arrays(site(G), many))) == 16 * 15 + 16 * 15 // 2
 
@@ -202,6 +211,8 @@ def test_the_term_that_the_gradient_needs_is_read_by_forward():
     unknown = "`p` where it needs `q`, or `q` where it needs `p`"
     assert says(["u * pq"]) == unknown == says(["u * p", "u * q"]) == says([])
     assert says(["u * a.p"]) == unknown  # another array
+    assert says(["u - 1", "u * p", "2 * u"]) == "`q` where it needs `p`"
+    assert says(["u * exp(h)"], "h", "exp(h)") == "`h` where it needs `exp(h)`"
     assert says(["u * (p + q)"], "p", "p + q") == "`p` where it needs `p + q`"
 
 
