@@ -14,6 +14,7 @@ themselves, with v, are in lstm.py, gru.py and rnn.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from .. import backend
 from ..backend import Array
@@ -57,6 +58,26 @@ def input_products(W_ih: Array, b: Array, X: Array, chunk: Array) -> Iterator[tu
         U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
         U += b[:, None]
         yield steps, slice(steps.start, steps.stop + 1), U
+
+
+def chunks_backward(X: Array, *buffers: Array) -> Iterator[tuple[Any, ...]]:
+    """Yield the steps of each chunk from the last to the first, each with its part of the memory of `buffers`.
+
+    Parameters
+    ----------
+    X : array, shape (T, N, D)
+    *buffers : array, shape (G * H, steps * N)
+        For dU, and for dV if it differs from dU.
+
+    Yields
+    ------
+    steps : slice
+    *parts : array, shape (G * H, steps * N)
+        The last chunk of X may have fewer columns.
+    """
+    T, N, _ = X.shape
+    for steps in reversed(chunks_of_steps(T, buffers[0].shape[1] // N)):
+        yield steps, *(first_columns(buffer, (steps.stop - steps.start) * N) for buffer in buffers)
 
 
 def first_columns(buffer: Array, columns: int) -> Array:

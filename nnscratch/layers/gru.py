@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
+from .chunks import Parameters, add_gradients, by_step, chunks_backward, input_products
 from .kernels import gru as kernels
 from .recurrent import Arrays, Recurrent
 
@@ -93,12 +93,9 @@ class GRU(Recurrent):
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
         h, hT, gates, v_n, chunk, chunk_dV, (dh, temp), (du, dv) = buffers
-        W_hh = parameters[1].data
-        xp, (T, _, N) = backend.array_module(X), v_n.shape
+        W_hh, N, dX = parameters[1].data, X.shape[1], backend.array_module(X).empty_like(X)
         dh[...] = dstate[0].T
-        dX = xp.empty_like(X)
-        for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU, dV = (first_columns(d, (steps.stop - steps.start) * N) for d in (chunk, chunk_dV))
+        for steps, dU, dV in chunks_backward(X, chunk, chunk_dV):
             step_arrays = dY[steps], gates[steps], v_n[steps], hT[steps], by_step(dU, 3, N), by_step(dV, 3, N)
             run_backward(W_hh, *step_arrays, dh, du, dv, temp)
             add_gradients(parameters, dU, dV, X[steps], h[steps], dX[steps])

@@ -39,7 +39,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
+from .chunks import Parameters, add_gradients, by_step, chunks_backward, input_products
 from .kernels import lstm as kernels
 from .recurrent import Arrays, Recurrent
 
@@ -105,13 +105,10 @@ class LSTM(Recurrent):
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
         h, c, tanh_c, gates, chunk, (temp, dh, dc), (dz, slope) = buffers
-        W_hh = parameters[1].data
-        xp, (T, _, N) = backend.array_module(X), tanh_c.shape
+        W_hh, dX = parameters[1].data, backend.array_module(X).empty_like(X)
         dh[...], dc[...] = (ds.T for ds in dstate)
-        dX = xp.empty_like(X)
-        for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU = first_columns(chunk, (steps.stop - steps.start) * N)
-            step_arrays = dY[steps], gates[steps], c[steps], tanh_c[steps], by_step(dU, 4, N)
+        for steps, dU in chunks_backward(X, chunk):
+            step_arrays = dY[steps], gates[steps], c[steps], tanh_c[steps], by_step(dU, 4, X.shape[1])
             run_backward(W_hh, *step_arrays, dh, dc, dz, slope, temp)
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
         return dX, (dh.T, dc.T)

@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .chunks import Parameters, add_gradients, by_step, chunks_of_steps, first_columns, input_products
+from .chunks import Parameters, add_gradients, by_step, chunks_backward, input_products
 from .kernels import rnn as kernels
 from .recurrent import Arrays, Recurrent
 from .rnn_cell import check_nonlinearity
@@ -108,12 +108,12 @@ class RNN(Recurrent):
     ) -> tuple[Array, Arrays]:
         h, hT, chunk, (dh, da) = buffers
         W_hh, run_backward = parameters[1].data, RUN_BACKWARD[self.nonlinearity]
-        xp, (T, N, _) = backend.array_module(X), X.shape
+        dX = backend.array_module(X).empty_like(X)
         dh[...] = dstate[0].T
-        dX = xp.empty_like(X)
-        for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU = first_columns(chunk, (steps.stop - steps.start) * N)
-            run_backward(W_hh, dY[steps], hT[steps.start + 1 : steps.stop + 1], by_step(dU, 1, N)[:, 0], dh, da)
+        for steps, dU in chunks_backward(X, chunk):
+            run_backward(
+                W_hh, dY[steps], hT[steps.start + 1 : steps.stop + 1], by_step(dU, 1, X.shape[1])[:, 0], dh, da
+            )
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)
 
