@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .report import Entry
 
 MAX_ELEMENTS = 60
-RTOL = 1e-6  # the checker's default
+RTOL = 1e-6  # the default tolerance of `check_gradients`
 
 
 def animate_entry(entry: Entry) -> Animation:

@@ -13,9 +13,9 @@ from .differences import Differences
 from .report import Entry, GradientReport
 from .settings import Settings
 
-AUTO_SECONDS = 20.0  # mode="auto" checks every element if the estimated time is at most this
-BAR_SECONDS = 3.0  # a progress bar is shown if the estimated time is at least this
-PASSES = 5  # forward passes for each element: four for the differences, one for the complex step
+AUTO_SECONDS = 20.0  # the largest estimated time at which mode="auto" checks every element
+BAR_SECONDS = 3.0  # the smallest estimated time at which a progress bar is shown
+PASSES = 5  # the number of forward passes for each element: four for the differences, one for the complex step
 
 
 def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:

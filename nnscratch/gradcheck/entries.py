@@ -16,8 +16,8 @@ from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
-LOCATE_BUDGET = 300  # the search for wrong elements ends after this many forward passes
-MAX_REFERENCE_SIZE = 5000  # do not measure the true gradient of a larger array if backward's gradient is unusable
+LOCATE_BUDGET = 300  # the largest number of forward passes in a search for wrong elements
+MAX_REFERENCE_SIZE = 5000  # if backward's gradient is unusable, the true gradient of a larger array is not measured
 
 
 class EntryChecker:

@@ -31,11 +31,11 @@ from .projection import Projection, random_weights_like
 POINTS = 16  # the number of nearby points
 NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typical value
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
-RESOLUTION = 3e-6  # crossings that are closer than this on the segment count as one
+RESOLUTION = 3e-6  # the smallest distance between two crossings on the segment; closer crossings count as one
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
-MAX_ELEMENTS = 20_000  # the largest number of elements compared at each point
-SAME = 1e-4  # gradients count as equal if they differ by less than this, relative to the array's largest gradient
+MAX_ELEMENTS = 20_000  # the largest number of elements of the gradients that are compared at each point
+SAME = 1e-4  # the largest difference of gradients that count as equal, divided by the array's largest gradient
 
 
 class KinkUnits:

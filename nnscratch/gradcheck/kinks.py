@@ -19,8 +19,8 @@ from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 from .zero_units import SlopesAtZero, slopes_at_zero
 
-MAX_SUSPECTS = 200  # the largest number of elements examined in one array
-MAX_CONFIRMED = 20  # the largest number of elements measured at nearby points
+MAX_SUSPECTS = 200  # the largest number of elements that are examined in one array
+MAX_CONFIRMED = 20  # the largest number of elements that are measured at nearby points
 LARGEST = "largest"
 
 

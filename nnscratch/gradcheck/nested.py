@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import backend
 
-ABSENT = object()  # an attribute that does not exist
-PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # not arrays
+ABSENT = object()  # the value of an attribute, cell or variable that does not exist
+PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # these types are not arrays
 
 
 def is_array(value: Any) -> bool:

@@ -23,10 +23,10 @@ from .report import Entry
 from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
-STEADY = 1e-2  # three results are steady if their relative difference is below this
-UNKNOWN = 0.3  # if the relative difference of three results is above this at all steps, the derivative is unknown
+STEADY = 1e-2  # the largest relative difference of three results that count as steady
+UNKNOWN = 0.3  # if three results differ by more at all steps, relative to their size, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
-MAX_ELEMENTS = 40  # measure at most this many elements of an array again
+MAX_ELEMENTS = 40  # the largest number of elements of an array that are measured again
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
@@ -82,7 +82,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
             continue
         values.update((p1, m1, p2, m2))
         evaluations += 4
-        if p1 != m1:  # otherwise the step is too small to change f
+        if p1 != m1:  # if the two values are equal, the step is too small to change f
             near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
             steps.append(h)
             changes.append(abs(p1 - m1))

@@ -32,7 +32,7 @@ from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # additional steps for small |x|: times |x|, and times the array's typical |x|
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|, additional steps: times |x|, and times the array's typical |x|
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:

@@ -15,7 +15,7 @@ TERMINAL_COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 HTML_COLOURS = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00", "incomplete": "#a36a00"}
 HEADER = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
-SHOWN = 3  # diagnoses for each array
+SHOWN = 3  # the largest number of diagnoses that are printed for each array
 
 
 def table_rows(report: GradientReport) -> list[list[str]]:

@@ -26,8 +26,8 @@ from .tape import traced
 from .tape.source import calling_code
 from .verdict import is_comparable
 
-LARGEST = 1e-5  # the default eps of batch normalisation; a larger constant changes a gradient too much
-NEGLIGIBLE = 1e-2  # a gradient is "right" if the constants change it by at most this, relative to its largest element
+LARGEST = 1e-5  # the largest constant that counts as small: the default eps of batch normalisation
+NEGLIGIBLE = 1e-2  # the largest change of a right gradient by the constants, divided by the gradient's largest element
 SHOWN = 3  # the largest number of lines of code that a note names
 
 

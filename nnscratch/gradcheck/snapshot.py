@@ -35,7 +35,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
-OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # skip their objects
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # skip objects of these libraries
 PACKAGE = __name__.partition(".")[0]
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
@@ -290,7 +290,7 @@ def remove(container: Any) -> None:
             container.slot.__delete__(container.owner)
         else:
             del container.cell_contents
-    except (AttributeError, ValueError):  # it still has no value
+    except (AttributeError, ValueError):  # the attribute or variable still has no value
         pass
 
 
@@ -339,7 +339,7 @@ def slots_of(value: Any) -> dict[str, types.MemberDescriptorType]:
         slots = vars(cls).get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:
             private = name.startswith("__") and not name.endswith("__")
-            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name  # as Python names it
+            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name  # Python's name of a private attribute
             if isinstance(vars(cls).get(name), types.MemberDescriptorType):
                 found.setdefault(name, vars(cls)[name])
     return found

@@ -30,12 +30,12 @@ from .projection import Projection
 from .tape import traced
 
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
-SMALL = 1e-12  # a unit is set to a value of this size, positive or negative
+SMALL = 1e-12  # the size of the positive and negative values to which a unit is set
 UNITS = 4  # the number of units that are measured in each operation; usually, all units of a layer have the same slope
-TRIES = 4  # how often other values are tried for the other units, because they may hide the jump at a unit
+TRIES = 4  # the number of random values that the other units get in turn, because they may hide the jump at a unit
 MAX_OPERATIONS = 12
-SAME = 1e-3  # gradients count as equal if their difference, divided by the jump, is smaller
-NOTHING = 1e-7  # a jump counts as a kink if the jump, divided by the array's gradient, is larger
+SAME = 1e-3  # the largest difference of gradients that count as equal, divided by the jump
+NOTHING = 1e-7  # the smallest jump that counts as a kink, divided by the array's gradient
 
 
 @dataclass

@@ -138,7 +138,7 @@ class Adapter:
 
     def returned_names(self) -> list[str]:
         """Return the names of the gradients in the ``return`` statement, or [] if they are not known."""
-        if self._returned_names is None:  # found once, because every backward needs them
+        if self._returned_names is None:  # find the names only once, because every backward needs them
             self._returned_names = [] if self.returning is None else returned_gradient_names(self.returning)
         return self._returned_names
 

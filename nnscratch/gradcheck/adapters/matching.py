@@ -18,7 +18,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # if there are more inputs, do not compare all assignments of gradients to inputs
+FEW = 12  # the largest number of inputs for which all assignments of gradients to inputs are compared
 
 
 @dataclass

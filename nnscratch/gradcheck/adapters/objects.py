@@ -32,7 +32,7 @@ class ObjectAdapter(Adapter):
             getattr(instance, n) for n in ("forward", "predict", "__call__") if has_attribute(instance, n)
         )
         self.backward_method = self.returning = backward or instance.backward
-        self._list_names: dict[int, str] = {}  # found once, because backward may replace the arrays
+        self._list_names: dict[int, str] = {}  # the names are found once, because backward may replace the arrays
         super().__init__([instance], type(instance).__name__, inputs, self.forward_method)
 
     def _pairs(self) -> list[tuple[str, Any, Any]]:

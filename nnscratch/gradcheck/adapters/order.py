@@ -20,7 +20,7 @@ from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
 from ..snapshot import equal_arrays
 from .matching import fits, shape_of
 
-MANY = 6  # if there are more gradients, only their names are used to find the order, not their shapes
+MANY = 6  # the largest number of gradients whose shapes are used to find their order, if their names do not show it
 
 
 def returned_gradient_names(function: Callable) -> list[str]:

@@ -28,7 +28,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
-FULL_UP_TO = 60  # if all arrays together have more elements, the judge measures derivatives along directions
+FULL_UP_TO = 60  # with more elements in all arrays together, the judge measures derivatives along directions
 
 
 @dataclass

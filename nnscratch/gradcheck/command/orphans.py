@@ -14,7 +14,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
-LONGEST = 2.0  # stop after this many seconds, because a process may start new processes without end
+LONGEST = 2.0  # the largest number of seconds, because a process may start new processes without end
 
 
 class Orphans:

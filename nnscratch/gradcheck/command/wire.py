@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-MAX_HEADER, MAX_BODY = 4 << 20, 256 << 20  # bytes
+MAX_HEADER, MAX_BODY = 4 << 20, 256 << 20  # the largest sizes of the two parts of a message, in bytes
 LENGTHS = struct.Struct(">QQ")
 DTYPES = {np.dtype(code).str for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
 

@@ -39,7 +39,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
-ATTEMPTS = 4  # the largest number of draws: draw weights again if a gradient is zero, as with dead ReLU units
+ATTEMPTS = 4  # the largest number of draws of the weights: if a gradient is zero, as with dead ReLU units, draw again
 ROOT = str(Path(__file__).resolve().parents[3])
 
 

@@ -26,7 +26,7 @@ from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 from .reordered_axes import axes_in_words, axis_sets, reordered_axes
 
-ROUNDING = 1e-12  # a gradient that is smaller than this times the true gradient counts as zero
+ROUNDING = 1e-12  # a smaller gradient counts as zero; its size is divided by the size of the true gradient
 
 
 def array_mistakes(

@@ -25,8 +25,8 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-BUDGET = 40_000_000  # elements that all runs may read and write; an operation of forward counts as at least 200
-RANK = 8.0  # the mistakes that other searches find are shown first
+BUDGET = 40_000_000  # the largest number of elements that all runs read and write; an operation counts as at least 200
+RANK = 8.0  # the rank of the mistakes that this search finds: mistakes that other searches find have a smaller rank
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
 

@@ -42,9 +42,9 @@ COMPUTING = {  # modules whose C functions only compute; C functions of other mo
     *("itertools", "functools", "operator", "collections", "contextvars", "abc"),
     *("_functools", "_operator", "_collections", "_contextvars", "_abc", "_random", "_typing"),
 }
-ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # exceptions: functions of these modules that do more
+ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that do not only compute
 MORE_LINES = 10
-MAX_OWNERS = 50  # many functions may have the same code object; at most this many of them are changed
+MAX_OWNERS = 50  # the largest number of functions with the same code object that are changed
 
 
 @dataclass

@@ -28,8 +28,8 @@ import numpy as np
 
 TARGETS = "target's share missing"
 MASK, WRONG = "another mask applied", "upstream gradient wrong"
-MIN_MASKED = 6  # gradients with fewer elements are not tested for a mask
-MAX_ARRAYS = 16  # pairs are formed from at most this number of arrays
+MIN_MASKED = 6  # the smallest number of elements of a gradient that is tested for a mask
+MAX_ARRAYS = 16  # the largest number of arrays from which pairs are formed
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 

@@ -21,7 +21,7 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # a loop with at most this many iterations may run over layers, so each iteration is also tested alone
+MAX_LAYERS = 6  # the largest number of iterations in a loop over layers; each of them is also tested alone
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
 

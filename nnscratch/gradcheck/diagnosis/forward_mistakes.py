@@ -73,7 +73,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 # The evidence for these mistakes already says which iterations are wrong.
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
 MAX_SIZE = 400  # the largest array for which this file runs forward once for each element
-MANY_FAMILIES = 12  # with this many families, first find the operations at which backward can be wrong
+MANY_FAMILIES = 12  # with more families, the search first finds the operations at which backward can be wrong
 KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
     upstream_missing,
     wrong_slopes,
@@ -240,7 +240,8 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of a backward that multiplies the gradient of an operand by `c`. `path` names the operand."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
-    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be the length of an axis
+    # If all variables are numbers, c cannot be the length of an axis.
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())
     if c == -1:
         case.add(1.05, "sign flipped", evidence, place)
     elif c == 2 or (of_numbers and c in range(3, 10)):

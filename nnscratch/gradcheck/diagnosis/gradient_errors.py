@@ -17,7 +17,7 @@ from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
 from .wrong_slopes import ElementwiseFunction, find_functions
 
-MAX_SIZE = 64  # do not compute the gradient of a result with more elements
+MAX_SIZE = 64  # the largest number of elements of an array u whose gradient is computed
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

@@ -34,8 +34,8 @@ from ..tape import Tape, change_path
 from .case import Case
 from .directional_case import DirectionalCase
 
-MAX_SLOPE_MISFIT = 1e-4  # the largest accepted difference, relative to the error of backward along the direction
-BUDGET = 80_000_000  # elements that all forward passes may read and write; an operation counts as at least 200
+MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
+BUDGET = 80_000_000  # the largest number of elements that all runs read and write; an operation counts as at least 200
 
 
 @dataclass

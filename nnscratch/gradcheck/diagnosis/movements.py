@@ -24,7 +24,7 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # use this many more directions than unknowns: the additional equations test the solution
+SPARE = 5  # the number of directions minus the number of unknowns: the additional equations test the solution
 MAX_RESIDUAL = 1e-2  # the largest residual of a solution that explains the errors, relative to the largest error
 
 

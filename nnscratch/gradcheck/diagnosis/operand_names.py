@@ -16,7 +16,7 @@ from ..tape.source import NUMPY
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**"}
 REDUCTIONS = {"add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min"}
-MAX_LENGTH = 50  # of a formula
+MAX_LENGTH = 50  # the largest number of characters in a formula
 
 
 def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) -> None:

@@ -20,7 +20,7 @@ from ..projection import Projection
 from ..report import Diagnosis
 from .case import Case
 
-FEW = 8  # test explanations at other points if the wrong arrays have fewer elements than this in total
+FEW = 8  # if the wrong arrays have fewer elements in total, their explanations are tested at other points
 POINTS = 4
 Right = dict[str, tuple[np.ndarray, np.ndarray]]
 

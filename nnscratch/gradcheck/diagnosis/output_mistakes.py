@@ -23,7 +23,7 @@ from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
 from .jacobian import DirectionalJacobian, ElementJacobian
 
-MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are allowed in directional mode
+MAX_JACOBIAN = 400_000  # the largest number of elements of a Jacobian; in directional mode, ten times this number
 
 
 def output_mistakes(case: Case) -> None:

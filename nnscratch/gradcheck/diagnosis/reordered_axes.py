@@ -8,7 +8,7 @@ import numpy as np
 
 from .case import Case
 
-MAX_SHIFT = 2  # backward may cut off padding of this width at the wrong side
+MAX_SHIFT = 2  # the largest shift that is tested; a padding of this width may be cut off at the wrong side
 
 
 def reordered_axes(case: Case) -> None:

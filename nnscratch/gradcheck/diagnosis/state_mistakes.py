@@ -21,7 +21,7 @@ from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
 MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
-Uses = list[tuple[list[Node], int]]  # for each occurrence: the operation in all iterations, and the operand's number
+Uses = list[tuple[list[Node], int]]  # for each occurrence: the operation in all iterations, and the operand's index
 
 
 def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:

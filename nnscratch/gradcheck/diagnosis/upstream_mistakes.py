@@ -24,7 +24,7 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # use this many more directions than outputs: the additional equations test the solution
+SPARE = 5  # the number of directions minus the number of outputs: the additional equations test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:

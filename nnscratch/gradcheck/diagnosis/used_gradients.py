@@ -25,8 +25,8 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # a `Site` has at most this many elements
-MIN_ROWS = 4  # formulas are tested only if backward is wrong along at least this number of directions
+MAX_SIZE = 130  # the largest number of elements of a `Site`
+MIN_ROWS = 4  # the smallest number of directions along which backward must be wrong; otherwise no formula is tested
 Found = tuple[float, str, str]
 
 

@@ -22,10 +22,10 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_resu
 from .hypotheses import Hypothesis
 from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 
-WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # also tested alone if they are part of a longer function
-STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
-FEW = 8  # if the arrays have fewer elements in total, test slopes that are phi'(u) times a constant too
-MAX_THRESHOLDS = 100  # the largest number of elements in the input of a mask
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # each is also tested alone if it is a part of another function
+STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these functions gives a factor in the chain rule
+FEW = 8  # if the arrays have fewer elements in total, slopes that are phi'(u) times a constant are tested too
+MAX_THRESHOLDS = 100  # the largest number of elements of an array u that is tested for masks with other thresholds
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 

@@ -21,7 +21,7 @@ from .traced_conversions import traced_conversions
 from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
-MAX_ELEMENTS = 3_000_000  # a forward that reads and writes more elements takes too long
+MAX_ELEMENTS = 3_000_000  # the largest number of elements that forward may read and write; more would take too long
 MIXING = {  # operations that are not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),

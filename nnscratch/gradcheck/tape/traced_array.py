@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-FUNCTIONS = {  # each of these is reported as one operation
+FUNCTIONS = {  # the tape records a call of such a function as one operation
     *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),
     *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp, np.repeat, np.take, np.roll),
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
-STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # each takes a sequence of arrays
+STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # their argument is a list
 running: list[Any] = []  # the tapes that are running, the first one first
 
 
