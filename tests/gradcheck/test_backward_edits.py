@@ -1,5 +1,7 @@
 """A mistake that no other search names: the expression of backward that one change makes right."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,18 @@ def test_the_loop_over_time_runs_forwards():
     report = check_gradients(recurrent(list), *arrays)
     assert {e.diagnosis.mistake for e in report} == {"loop in the wrong order"} and len(list(report)) == 4
     assert "`for t in order(range(len(x))):`" in report["w"].diagnosis.evidence
+
+
+NUMBERS = itertools.count()
+
+
+def test_a_loop_that_ends_with_break_is_not_run_to_the_end():
+    """The search reverses the loop. The items of such a loop may never end; here, there are 100000."""
+
+    def powers_backward(dy, x):
+        for _, k in zip(NUMBERS, range(100_000), strict=False):
+            if k == 3:
+                return np.sin(x) * dy + k
+
+    check_gradients((lambda x: (x**4, x), powers_backward), inputs(3))
+    assert next(NUMBERS) < 100_000

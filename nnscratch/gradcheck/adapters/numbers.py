@@ -55,8 +55,8 @@ def array_of_list(value: Any) -> np.ndarray | None:
     if any(not isinstance(leaf, (int, float)) for _, leaf in leaves("", value)):
         return None
     try:
-        return np.array(value)
-    except ValueError:  # lists of different lengths
+        return np.array(value, dtype=np.float64)
+    except (ValueError, OverflowError):  # lists of different lengths, or an integer such as 10**400
         return None
 
 

@@ -56,16 +56,20 @@ def other_assignments(statement: ast.stmt, in_loop: bool) -> Iterator[tuple[floa
 def reverse_of(loop: ast.For) -> ast.expr:
     """Return an expression with the items of a loop in the reverse order.
 
+    The expression is a list comprehension, and not ``[*items]``: the items may never end, as those of
+    ``itertools.count()``. The limit of executed lines stops a comprehension, but it does not stop ``[*items]``.
+
     Examples
     --------
     >>> loops = ast.parse("for t in range(T): pass\\nfor t in reversed(range(T)): pass").body
     >>> [ast.unparse(reverse_of(loop)) for loop in loops]
-    ['[*range(T)][::-1]', 'range(T)']
+    ['[item for item in range(T)][::-1]', 'range(T)']
     """
     items = loop.iter
     if isinstance(items, ast.Call) and ast.unparse(items.func) == "reversed" and len(items.args) == 1:
         return items.args[0]
-    every = ast.List([ast.Starred(items, ast.Load())], ast.Load())
+    item = ast.comprehension(ast.Name("item", ast.Store()), items, [], 0)
+    every = ast.ListComp(ast.Name("item", ast.Load()), [item])
     return ast.Subscript(every, ast.Slice(None, None, ast.UnaryOp(ast.USub(), ast.Constant(1))), ast.Load())
 
 

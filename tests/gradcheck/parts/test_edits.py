@@ -165,10 +165,10 @@ def test_a_statement_that_overwrites_or_adds():
 
 def test_the_order_of_a_loop():
     for loop, other in (
-        ("range(T)", "[*range(T)][::-1]"),
-        ("range(T - 1, -1, -1)", "[*range(T - 1, -1, -1)][::-1]"),
+        ("range(T)", "[item for item in range(T)][::-1]"),
+        ("range(T - 1, -1, -1)", "[item for item in range(T - 1, -1, -1)][::-1]"),
         ("reversed(range(T))", "range(T)"),
-        ("zip(a, b)", "[*zip(a, b)][::-1]"),
+        ("zip(a, b)", "[item for item in zip(a, b)][::-1]"),
     ):
         found = changed(f"for t in {loop}:\n    f(t)")
         assert found[f"for t in {other}:\n    f(t)"] == (

@@ -24,15 +24,15 @@ def test_which_inputs_are_python_numbers(inputs, answer):
     assert holds_numbers(inputs) is answer
 
 
-@pytest.mark.parametrize("value", [2.0, [1.0, 2.0], [1.0, 2, True], [[1, 2], [3, 4.5]], [[[0.5]]]])
+@pytest.mark.parametrize("value", [2.0, [1.0, 2.0], [1.0, 2, True], [1.0, 2**70], [[1, 2], [3, 4.5]], [[[0.5]]]])
 def test_numbers_become_arrays_of_floats(value):
     array = as_array(value)
     assert type(array) is NumberArray and array.dtype == np.float64 and array.tolist() == value
 
 
 @pytest.mark.parametrize("value", [3, True, [1, 2], [], [[]], "a", None, [1.0, "a"], ["1", 2.0], [1.0, None],
-                                   [1.0, [2.0]], [[1.0], [2.0, 3.0]], (1.0, 2.0), {"w": 1.0}, np.float64(2.0),
-                                   np.ones(2)])  # fmt: skip
+                                   [1.0, [2.0]], [[1.0], [2.0, 3.0]], [1.0, 10**400], (1.0, 2.0), {"w": 1.0},
+                                   np.float64(2.0), np.ones(2)])  # fmt: skip
 def test_other_values_stay(value):
     assert as_array(value) is value
 
