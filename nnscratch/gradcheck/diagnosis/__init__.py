@@ -15,9 +15,9 @@ these words:
     active        an operand is active if it depends on a differentiated array
     iteration     one run of the body of a loop in the user's code; reports and names in the code call it a round
     family        the same operation in all iterations of a loop: a list of one `Node` for each iteration
-    nodes, j      one operand: `nodes` is a family, and j is the number of the operand; j = -1 is the result
+    nodes, j      one operand: `nodes` is a family, and j is the index of the operand; j = -1 is the result
     edge          an operand or a result; in backward, a gradient passes along each edge
-    occurrence    an operand that is a differentiated array w; in x @ w + h @ w, the array w has two occurrences
+    occurrence    one use of a differentiated array as an operand; in x @ w + h @ w, the array w has two occurrences
     path          the edges through which a gradient passes from f to an array
     cut           changes of forward that make the gradient along one edge zero
     direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v

@@ -40,7 +40,7 @@ def array_mistakes(
     cases : dict of str to Case
         All wrong arrays.
     others : dict of str to ndarray
-        The true gradients that are known in all elements, by the name of the array.
+        The true gradients that are known in all elements. The key is the name of the array.
     directional : dict of str to DirectionalCase
         The arrays whose true gradient is known only along directions.
     """

@@ -4,7 +4,7 @@ A loop in the user's code executes the same operation once in each iteration. Th
 with one `Node` for each iteration. An operation outside a loop is a family with one node.
 
 An edge is an operand or the result of an operation. In backward, a gradient passes along each edge. All functions of
-this folder describe an edge by two arguments: `nodes` is a family, and `j` is the number of the operand, or -1 for the
+this folder describe an edge by two arguments: `nodes` is a family, and `j` is the index of the operand, or -1 for the
 result. An operand is active if it depends on a differentiated array.
 """
 
@@ -141,7 +141,7 @@ class ForwardGraph:
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
         """Yield (nodes, j, name) for every active operand, and for the result of every operation with such an operand.
 
-        `nodes` is a family, and `j` is the number of the operand, or -1 for the result. `name` is the name of the
+        `nodes` is a family, and `j` is the index of the operand, or -1 for the result. `name` is the name of the
         operand if it is a differentiated array, else None. Unless `every` is True, leave out the edges at which no
         mistake can explain the wrong gradients.
         """

@@ -73,7 +73,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 # The evidence for these mistakes already says which iterations are wrong.
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
 MAX_SIZE = 400  # the largest array for which this file runs forward once for each element
-MANY_FAMILIES = 12  # with more families, the search first finds the operations at which backward can be wrong
+MANY_FAMILIES = 12  # from this number of families on, first find the operations at which backward can be wrong
 KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
     upstream_missing,
     wrong_slopes,

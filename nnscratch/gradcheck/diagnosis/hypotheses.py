@@ -75,7 +75,7 @@ class Direction:
     Attributes
     ----------
     v : dict of str to ndarray
-        For each array that moves, by its name, the values that are added to it.
+        The values that are added to each array that moves. The key is the name of the array.
     given : float
         The derivative along `v` according to the gradient from backward.
     true : float

@@ -43,7 +43,7 @@ class Movements:
     rows_of : dict of str to slice
         For each wrong array, the directions that move only this array.
     results : dict of int to ndarray
-        For each operation, by its number, the derivatives of its result: one row for each direction.
+        The derivatives of the results, one row for each direction. The key is the number of the operation.
     """
 
     directions: list[dict[str, np.ndarray]]
@@ -162,7 +162,7 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges. An edge is a pair: the key of a family, and the number of an operand, or -1.
+    """Return two sets of edges. An edge is a pair: the key of a family, and the index of an operand, or -1.
 
     The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
     set contains the edges at which one mistake can explain the errors of one array.

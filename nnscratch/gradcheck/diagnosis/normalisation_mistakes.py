@@ -59,7 +59,7 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> tuple[list[Node], int] | None:
     """Find the array x from which forward computes the result of `nodes`, xhat = (x - mean) / s.
 
-    Return the operations that read x, and the number of the operand. Return None if there is no such array.
+    Return the operations that read x, and the index of the operand. Return None if there is no such array.
     """
     h = nodes[0].result
     for sources, j, _ in graph.edges():

@@ -7,7 +7,7 @@ of f along three directions. After that, it needs no more forward passes to test
 counts it twice or flips its sign.
 
 In the arguments of the functions, an occurrence is a pair (nodes, j): `nodes` are the executions of one operation in
-all iterations of a loop, and `j` is the number of the operand. Reports call an iteration a round.
+all iterations of a loop, and `j` is the index of the operand. Reports call an iteration a round.
 """
 
 from __future__ import annotations

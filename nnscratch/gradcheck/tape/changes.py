@@ -44,7 +44,7 @@ def change_path(j: int, L: Callable) -> Callable:
 def replace_factor(j: int, other: int, value: Any) -> Callable:
     """Return a change of a product u v: the gradient of u contains `value` instead of v.
 
-    `j` is the number of the operand u, and `other` is the number of the operand v.
+    `j` is the index of the operand u, and `other` is the index of the operand v.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -69,7 +69,7 @@ def record_operand(tape: Tape, j: int) -> Callable:
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
     """Return a change that makes ``derivative(m)`` the increment of the result, where m is the increment of an operand.
 
-    `source` is (number of an operation, number of its operand). The operation may be the changed one, or an earlier
+    `source` is (number of an operation, index of its operand). The operation may be the changed one, or an earlier
     one. For an earlier one, `record_operand` must record m.
     """
 

@@ -125,7 +125,7 @@ class Tape:
         The output weights R of the projection, or other weights that the diagnosis sets.
     recorded : dict
         The increments of operands: their values minus their values in the first run. The key is the number of the
-        operation and the number of the operand. See `record_operand`.
+        operation and the index of the operand. See `record_operand`.
     results : dict of int to ndarray, or None
         If this is a dictionary, `value` stores the result of every operation in it.
     added : float
