@@ -66,7 +66,7 @@ class DirectionalJacobian:
 
     def _row(self, v: np.ndarray, h: float = 1e-5) -> np.ndarray:
         projection, array = self.case.projection, self.case.projection.variables[self.case.name]
-        held, v = array.copy(), array_module(array).asarray(v, dtype=array.dtype)
+        held, v = array.copy(), array_module(array).asarray(v)
         try:
             array[...] = held + h * v
             above = projection.flat_outputs()
@@ -78,4 +78,4 @@ class DirectionalJacobian:
 
 def is_close_to(a: np.ndarray, b: np.ndarray) -> bool:
     """Return True if `a` and `b` are equal, up to a millionth of the largest element of `b`."""
-    return bool(np.abs(a - b).max() <= 1e-6 * max(float(np.abs(b).max()), 1e-300))
+    return bool(np.abs(a - b).max() <= 1e-6 * np.abs(b).max())

@@ -5,7 +5,15 @@ import ast
 import numpy as np
 import pytest
 
-from nnscratch.gradcheck.diagnosis.edits import edits_of, fits_into, is_chain, is_numeric, slots, value_of
+from nnscratch.gradcheck.diagnosis.edits import (
+    attributes_of,
+    edits_of,
+    fits_into,
+    is_chain,
+    is_numeric,
+    slots,
+    value_of,
+)
 
 MATRIX, OTHER, ROW = np.ones((2, 3)), np.zeros((2, 3)), np.ones(3)
 
@@ -102,6 +110,21 @@ def test_a_whole_value_that_is_twice_or_half_as_large():
     assert {"y = (-f(a), b)", "y = (f(a), -b)", "y = (f(a), b / 2)"} <= set(changed("y = (f(a), b)"))
 
 
+def test_the_changes_that_double_or_negate_a_whole_value():
+    source = "x = -n\ny = 0.5\nz = f(3) + n"
+    (definition,) = ast.parse("def backward(dy):\n    " + source.replace("\n", "\n    ")).body
+    doubled, negated = set(), set()
+    for edit in edits_of(definition, {"n": 4.0, "m": 2.0}):
+        with edit:
+            text = ast.unparse(definition.body[edit.line - 2])
+        if edit.doubles:
+            doubled.add(text)
+        if edit.negates:
+            negated.add(text)
+    assert doubled == {"x = 2.0 * -n", "z = 2.0 * (f(3) + n)"}
+    assert negated == {"x = --n", "z = -(f(3) + n)"}  # another number is a change of its own
+
+
 def test_another_comparison():
     found = changed("y = f(a > 0)", a=MATRIX, b=OTHER, row=ROW)
     assert found["y = f(a < 0)"] == ("another mask applied", "the comparison `a > 0` is wrong in `y = f(a > 0)`")
@@ -145,6 +168,13 @@ def test_an_elementwise_function_that_is_missing_or_does_not_belong():
     assert source.replace("f(c)", "f(sigmoid(c))") not in changed(source, c=ROW)
     assert source.replace("f(c)", "f(np.tanh(c))") not in changed(source)  # the value of c is not known
     assert source.replace("tanh(c)", "tanh(np.tanh(c))") not in changed(source, c=ROW)
+    both = "z = np.tanh(c) * sigmoid(c)\ny = f(c)"  # the arguments of the functions are left alone
+    new = [text for text, mistake in mistakes(both, c=ROW).items() if mistake == words[0]]
+    assert sorted(new) == sorted(
+        [both.replace("f(c)", f"f({f}(c))") for f in ("np.tanh", "sigmoid")]
+        + [both.replace(f"{f}(c)", "c") for f in ("np.tanh", "sigmoid")]
+    )
+    assert "f(np.tanh(b))" not in "".join(mistakes("z = np.tanh(b)\ny = f(c)", b=ROW, c=ROW))
     assert mistakes("y = f(sigmoid(self.z))")["y = f(self.z)"] == "derivative taken at the wrong value"
     assert not inner("y = f(np.sum(z))")
 
@@ -216,6 +246,32 @@ def test_the_attributes_of_the_object_may_be_the_right_variable():
     assert "y = f(self.name)" not in mistakes("y = f(self.weight)", self=layer)
 
 
+def test_an_attribute_that_backward_does_not_read_is_no_missing_factor():
+    layer = Layer()
+    layer.output = OTHER
+    found = mistakes("y = f(self.weight)", self=layer)
+    assert found["y = f(self.weight * self.weight)"] == "a factor missing"
+    assert "y = f(self.weight * self.output)" not in found
+    assert "y = f(self.rate)" not in mistakes("y = f(n)", self=layer, n=3.0)
+
+
+def test_attributes_are_read_and_nothing_is_called():
+    class Counter(Layer):
+        calls = 0
+
+        def step(self):
+            Counter.calls += 1
+            return self
+
+    layer = Counter()
+    layer.cache = {"x": OTHER}
+    setattr(layer, "a b", OTHER)  # not a name of Python
+    (definition,) = ast.parse("def backward(self): return self.step().rate * self.name").body
+    assert attributes_of(definition, {"self": layer}) == {"self.weight": MATRIX} and Counter.calls == 0
+    found = mistakes("y = self.rate\nself.rate = 3.0", self=layer)  # also if backward assigns it later
+    assert found["y = self.rate ** 2\nself.rate = 3.0"] == "a derivative wrong"
+
+
 def test_a_factor_missing():
     found = mistakes("y = f(x)", x=MATRIX, row=ROW, column=np.ones((2, 1)), rows=np.ones((3, 2)), n=4)
     missing = {new for new, mistake in found.items() if mistake == "a factor missing"}
@@ -245,6 +301,23 @@ def test_the_order_of_the_mistakes():
     assert order[9:] == ["a derivative wrong", "a factor missing"]
     for edit in edits_of(definition, {"x": MATRIX, "y": OTHER, "a": ROW}):
         assert edit.rank < 1
+
+
+def test_the_order_of_missing_factors_and_wrong_values():
+    source = "a = f(x * y + z)\nb = np.tanh(c) + g(c)\nd[i] = e"
+    (definition,) = ast.parse("def backward(dy):\n    " + source.replace("\n", "\n    ")).body
+    edits = edits_of(definition, {"c": ROW, "x": ROW, "i": 1, "s": 2})
+    order = [f"{e.mistake}: {e.evidence}" for e in edits]
+
+    def places(words):
+        found = [k for k, text in enumerate(order) if words in text]
+        assert found, words
+        return found
+
+    values = places("derivative taken at the wrong value")
+    assert len(values) == 2 and max(values) < min(places("scaled by a constant"))
+    assert max(places("multiplies only one term")) < min(places("scaled by a constant"))
+    assert max(places("the index `i` lacks a factor")) < min(places("a factor is missing at"))
 
 
 def test_the_changes_of_statements_in_the_order_of_the_mistakes():

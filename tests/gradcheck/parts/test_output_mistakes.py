@@ -395,6 +395,10 @@ def test_the_jacobian_of_an_elementwise_function():
     np.testing.assert_allclose(J.diagonal, 1000 * np.cos(X * 50).ravel(), rtol=1e-5, atol=1e-4)
     shifted = ElementJacobian(case_of(X, X, "x", project(lambda x: x + 1e-3 * x[::-1], X)))
     assert not shifted.is_diagonal and shifted.diagonal is not None
+    large = np.array([1e9, 1.0, -1e-9, 0.0])  # values of any size
+    J = ElementJacobian(case_of(large, large, "x", project(lambda x: 3 * x, large)))
+    assert J.is_diagonal
+    np.testing.assert_allclose(J.diagonal, 3, rtol=1e-6)
 
 
 def directional(forward, inputs, name, vs):
