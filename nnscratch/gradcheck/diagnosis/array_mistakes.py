@@ -94,7 +94,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return  # a single number is always a multiple of another number
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
-        rank = 6.5 if round(c) == 2 else 9.5  # lower for 3, which is often the size of an array
+        rank = 6.5 if round(c) == 2 else 9.5  # 3 has a larger rank, because it is often the size of an array
         case.add(rank, "counted twice", f"{fits}: every contribution is added {round(c)} times")
 
 
@@ -153,7 +153,7 @@ def float32_noise(case: Case) -> None:
     elif is_computed_in_float32(case):
         what = "for 3 dy, backward does not return exactly 3 times the gradient, so it computes in float32"
     else:
-        return  # float64 code with a small mistake, such as an epsilon that forward uses and backward does not
+        return  # backward computes in float64, with a small mistake, such as an epsilon that only forward uses
     evidence = f"the given gradient differs from the true gradient by at most {misfit:.0e} of its size; {what}"
     case.add(0.8, "right but for float32 noise", evidence)
 
@@ -213,8 +213,8 @@ def wrong_shape(case: Case) -> None:
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
     """Return the name of the mistake for a gradient that must be summed over the axes `where`.
 
-    If axis 0 is one of them and has the length of the batch, the sum over the batch is missing. Otherwise, a sum over
-    an axis along which NumPy broadcasts is missing.
+    If `where` contains axis 0, and axis 0 has the length of the batch, the sum over the batch is missing. Otherwise, a
+    sum over an axis along which NumPy broadcasts is missing.
     """
     batch = {v.shape[0] for v in case.projection.adapter.inputs if is_array(v) and v.ndim > 0}
     if where[0] == 0 and given.shape[0] in batch:
@@ -295,7 +295,7 @@ def other_orders(count: int) -> list[tuple[int, ...]]:
 
 
 def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
-    """Return (rank, mistake, evidence) for blocks in a wrong order. Block ``order[k]`` is at position k."""
+    """Return (rank, mistake, evidence) for blocks in a wrong order: ``order[k]`` is the block at position k."""
     moved = [k for k, block in enumerate(order) if block != k]
     if len(moved) == 2:
         return 1.5, "two gates swapped", f"{where}, blocks {moved[0] + 1} and {moved[1] + 1} are exchanged"

@@ -61,7 +61,7 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             continue
         with projection.unchanged():  # reading a property of the user's class may change its state
             edits = edits_of(f.definition, f.variables)
-        useful: dict[tuple[int, str], bool] = {}  # for each statement, by its line and source
+        useful: dict[tuple[int, str], bool] = {}  # the key is the line and the source of a statement
         for edit in edits:
             if left <= 0:
                 return
@@ -102,7 +102,7 @@ def may_be_wrong(
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
     doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]
-    if len(doubling) != 1:  # a tuple, or a number
+    if len(doubling) != 1:  # the value of the statement is a tuple or a number
         return True
 
     def changed_by(change: Edit) -> dict[str, np.ndarray]:

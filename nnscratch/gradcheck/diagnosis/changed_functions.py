@@ -89,7 +89,7 @@ class Function:
         finally:
             self.definition.body = body
         # The code object of `outer` contains the code object of the class, and this one contains the code object of the
-        # function. Find each by its name, because there may be others, such as a lambda in a default value.
+        # function. Find both by their names, because there may be other code objects, such as a lambda's.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -356,6 +356,6 @@ def only_computes(function: Any) -> bool:
 
 
 def debugger_is_active() -> bool:
-    """Return True if a debugger uses `sys.monitoring`: it would stop in the changed functions."""
+    """Return True if a debugger uses `sys.monitoring`, because it then stops in changed functions."""
     monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None

@@ -102,7 +102,7 @@ class DirectionalCase(Case):
         off = self.observe(self.given) - self.slopes
         moves = np.array([np.ravel(v) for v in self.directions])
         lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)
-        cosines = np.abs(off @ moves) / np.maximum(lengths, 1e-300)  # 1 if one element explains the errors
+        cosines = np.abs(off @ moves) / np.maximum(lengths, 1e-300)  # a cosine is 1 if one element explains the errors
         return 1 if (cosines > 1 - 1e-5).any() and moves.shape[1] < 1000 else moves.shape[1]
 
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:

@@ -192,9 +192,9 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
     ----------
     node : ast.expr
     known : dict
-        The arrays and numbers that the function uses, by name.
+        The arrays and numbers that the function uses. The keys are their names.
     factors : dict
-        The arrays and numbers that may be a missing factor, by name.
+        The arrays and numbers that may be a missing factor. The keys are their names.
     whole : bool
         True if `node` is the whole right-hand side of a statement.
     """
@@ -210,7 +210,7 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield, like `changes`, another variable, the square, and the transpose, if `node` is a variable."""
+    """Yield tuples as in `changes`: for a variable, another variable, the square, and the transpose."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
@@ -226,7 +226,7 @@ def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_operations(node: Any) -> Iterator[Change]:
-    """Yield, like `changes`, another operation for a sum, a product, a quotient, a power or a minus sign."""
+    """Yield tuples as in `changes`: another operation for a sum, a product, a quotient, a power or a minus sign."""
     if isinstance(node, ast.BinOp):
         left, right = ast.unparse(node.left), ast.unparse(node.right)
         quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
@@ -249,7 +249,7 @@ def other_operations(node: Any) -> Iterator[Change]:
 
 
 def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield, like `changes`, other comparisons for ``a > 0``: ``a < 0``, and ``a > b`` with another variable b."""
+    """Yield tuples as in `changes`: for ``a > 0``, the comparisons ``a < 0``, and ``a > b`` with another variable b."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
@@ -261,7 +261,7 @@ def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_numbers(node: Any) -> Iterator[Change]:
-    """Yield, like `changes`, other numbers for a number: plus or minus one, doubled, halved and negated."""
+    """Yield tuples as in `changes`: for a number, the number plus or minus one, doubled, halved and negated."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):
@@ -270,7 +270,7 @@ def other_numbers(node: Any) -> Iterator[Change]:
 
 
 def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
-    """Yield, like `changes`, the product and the quotient of the expression and each factor in `factors`."""
+    """Yield tuples as in `changes`: the product and the quotient of the expression and each factor in `factors`."""
     own = known.get(ast.unparse(node))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in factors.items() if own is not None or number or whole else ():
@@ -281,7 +281,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield, like `changes`, ``j * d`` instead of an integer ``j`` in an index, for other integers ``d`` above 1."""
+    """Yield tuples as in `changes`: ``j * d`` for an integer ``j`` in an index, with other integers ``d`` above 1."""
     text = ast.unparse(node)
     for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
         if name != text and is_whole_number(value) and value > 1:
@@ -305,7 +305,7 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield, like `changes`, ``f(c)`` instead of ``c``, or ``c`` instead of ``f(c)``, for elementwise functions f."""
+    """Yield tuples as in `changes`: for an elementwise function f, ``f(c)`` instead of ``c``, or the reverse."""
     text = ast.unparse(node)
     if any(node is call for call in calls):
         yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]

@@ -71,7 +71,7 @@ class ForwardGraph:
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
         self.outputs = {content_key(y) for _, y in leaves("", self.projection.outputs) if is_array(y)}
         self._roles: dict[str, dict[int, str]] | None = None
-        self.arrays = self._arrays(every_family)  # also the arrays that only backward needs
+        self.arrays = self._arrays(every_family)  # these include the arrays that only backward needs
 
     def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}

@@ -51,7 +51,8 @@ class Hypothesis:
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
-        For each operation that differs in the changed forward, its number and its new function: see `Tape.changes`.
+        The new functions of the operations that differ in the changed forward: see `Tape.changes`. The key is the
+        number of the operation.
     only : str or None
         The name of the array, if the mistake changes the gradient of only one array. None if it may change all
         gradients.
@@ -101,7 +102,7 @@ class Direction:
     def may_match(self, one_sided: float) -> bool:
         """Return False if the one-sided difference of a changed forward already shows that the hypothesis is wrong.
 
-        A one-sided difference needs one forward pass, a central difference two.
+        A one-sided difference needs one forward pass, and a central difference needs two.
         """
         return not abs(one_sided - self.given) > 0.1 * self.error + 10 * self.curvature
 

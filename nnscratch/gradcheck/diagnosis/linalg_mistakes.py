@@ -15,8 +15,8 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
 # Each entry contains the rank, the mistake, a description of the wrong backward, and a function. For the increments dA
-# and db of the operands, the function returns the increment of the result in a changed forward. The wrong backward is
-# right for this forward.
+# and db of the operands, the function returns the increment of the result in a changed forward. The gradient of this
+# changed forward is the gradient that the wrong backward returns.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),

@@ -57,8 +57,8 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward ignores two gradients, or flips the sign of both.
 
-    The first one is the gradient of a state that comes from the next iteration. The second one is the gradient of an
-    output, which is usually the last state. The operand (nodes, j) is the state. `cut` are the changes of forward that
+    The first gradient is that of a state, and comes from the next iteration. The second gradient is that of an output,
+    which is usually the last state. The operand (nodes, j) is the state. `cut` are the changes of forward that
     make the gradient of the state zero.
     """
     path = graph.describe(nodes, j)
@@ -68,7 +68,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     for name in names if len(names) > 1 else ():
         none = scale_output_weights(graph.projection.weights, name, 0)
         opposite = scale_output_weights(graph.projection.weights, name, -1)
-        for first in (0, 1):  # from the first iteration on, or from the second iteration on
+        for first in (0, 1):  # change the gradient of the state in all iterations, or in all except the first
             numbers = [n.number for n in nodes[first:]]
             missing, flipped, place = f"ignores the gradient of {name}", f"of the gradient of {name}", nodes[0].place
             if numbers:

@@ -139,7 +139,7 @@ def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ..
 
 
 def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward differentiates a mean, deviation or norm, but it is a constant in forward."""
+    """Yield hypotheses in which backward differentiates a mean, deviation or norm that is a constant in forward."""
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in ("subtract", "divide", "multiply") or sum(node.active) != 1:

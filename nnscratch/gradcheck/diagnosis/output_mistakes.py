@@ -27,7 +27,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements of a Jacobian; in direc
 
 
 def output_mistakes(case: Case) -> None:
-    """Add mistakes to `case`. To find them, measure the Jacobian of the outputs with respect to its array."""
+    """Add mistakes to `case`. To find them, measure the Jacobian of the outputs with respect to the case's array."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]
@@ -125,7 +125,7 @@ def first_rounds(
 
 
 def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
-    """Return a slice for each output: its elements in the flat array of all outputs."""
+    """Return a slice for each output, which selects its elements in the flat array of all outputs."""
     found, start = [], 0
     for _, y in outputs:
         size = y.size if is_array(y) else 1

@@ -22,8 +22,8 @@ OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j o
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
 # Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. For the increment d of
-# x, the function returns the increment of y in a changed forward. The wrong backward is right for this forward. `sums`
-# adds over the axis of the softmax.
+# x, the function returns the increment of y in a changed forward. The gradient of this changed forward is the gradient
+# that the wrong backward returns. `sums` is a function that sums over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
     (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),

@@ -66,7 +66,7 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
     """Return the changes of forward that make the gradient of a state zero, at all operations that read the state.
 
-    The gradient is zero in all iterations of the loop. If `later_only` is True, it is zero in all except the first.
+    The gradient is zero in all iterations of the loop. If `later_only` is True, the first iteration is not changed.
     """
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
@@ -130,7 +130,7 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
     values : list of array
         The values of an array, one for each iteration.
     after : array or None
-        The value that would follow the last value.
+        The value of the array after the last iteration, or None if the array is not a state of the loop.
     """
     if len(values) < 2 or not all(np.shape(v) == np.shape(values[0]) for v in values):
         return

@@ -20,7 +20,7 @@ def statement_edits(
 ) -> Iterator[tuple[float, str, str, ast.stmt, Place, Any]]:
     """Yield (rank, mistake, words, statement, place, new node) for each change.
 
-    `known` contains the arrays and numbers that the function uses, by name.
+    `known` contains the arrays and numbers that the function uses. The keys are their names.
     """
     looped = {id(n) for loop in ast.walk(definition) if isinstance(loop, (ast.For, ast.While)) for n in ast.walk(loop)}
     for parent in ast.walk(definition):
@@ -44,7 +44,7 @@ def other_assignments(statement: ast.stmt, in_loop: bool) -> Iterator[tuple[floa
         item = isinstance(target, ast.Subscript)
         if item or (in_loop and isinstance(target, (ast.Name, ast.Attribute))):
             mistake = "rows met twice counted once" if item else "only the last round of the loop counted"
-            if isinstance(statement.value, (ast.Constant, ast.UnaryOp)):  # dy[target] = -1
+            if isinstance(statement.value, (ast.Constant, ast.UnaryOp)):  # for example, dy[target] = -1
                 mistake = "a path missing"
             words = f"`=` overwrites the earlier terms of `{ast.unparse(target)}`"
             yield 0.025, mistake, words, ast.AugAssign(target, ast.Add(), statement.value)

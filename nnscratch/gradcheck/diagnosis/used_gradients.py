@@ -149,7 +149,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return c if a gradient that is the number c at every element explains backward's errors, else None.
+    """Return the number c if backward's errors show that it used c as the gradient of every element, else None.
 
     An example is the loss of an SVM. For the score of the right class, the true gradient is -n, where n is the number
     of classes above the margin. A wrong backward may use -1 instead.

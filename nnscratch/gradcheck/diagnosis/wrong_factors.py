@@ -91,7 +91,10 @@ def are_masks(values: list[Any]) -> bool:
 
 
 def mask_factors(graph: ForwardGraph, node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield wrong factors instead of a mask, the operand `other` of `node`. `right` is the mask in each iteration."""
+    """Yield wrong factors that backward may use instead of a mask, which is the operand `other` of `node`.
+
+    `right` contains the mask in each iteration.
+    """
     factor, top = node.operand_names[other], float(max(v.max() for v in right))
     yield 1.2, "mask not applied", f"replaces `{factor}` by 1", [np.ones_like(v) for v in right]
     yield 1.25, "mask not applied", f"replaces `{factor}` by {top:.4g}", [0 * v + top for v in right]
@@ -211,7 +214,7 @@ def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """If the operand `other` is a + b, yield a - b: (values in each iteration, source). If it is a - b, yield a + b."""
+    """Yield (values in each iteration, source): a - b if the operand `other` is a + b, and a + b if it is a - b."""
     values, expression = [], ""
     for node in nodes:
         made = graph.producer(node.operands[other], node.number)

@@ -51,9 +51,9 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_function(function: Callable, node: Node) -> Callable:
-    """Return a change of forward: the increment of a maximum is ``function`` of the increments of all elements."""
+    """Return a change of forward: ``function(increments of all elements)`` is the increment of a maximum."""
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
-    kwargs.setdefault("axis", 0)  # as in np.maximum.reduce
+    kwargs.setdefault("axis", 0)  # the default axis of np.maximum.reduce
     return lambda node, x: node.result + function(x[0] - node.operands[0], **kwargs)
 
 

@@ -86,9 +86,10 @@ def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int, Callable]:
-    """Return the changes of forward after which the copy of the array contains its elements at other positions.
+    """Return the changes of forward that put the elements of the array at other positions of the copy.
 
-    For each position in the copy, `origin` is the flat index of the element in the array, or -1 for padding.
+    `origin` contains a number for each position in the copy: the flat index of an element of the array, or -1 for
+    padding.
     """
     pairs = zip(w.nodes, w.pieces, strict=True)
     return {n.number: move_window(graph, w.j, w.name, origin[i]) for n, i in pairs}

@@ -34,7 +34,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for every_source, j, every_sink, block in find_functions(graph):
         active = [pair for pair in zip(every_source, every_sink, strict=True) if pair[0].active[j]]
-        sources, sinks = map(list, zip(*active, strict=True))  # without the iterations in which the array is a constant
+        sources, sinks = map(list, zip(*active, strict=True))  # leave out iterations in which u is constant
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
             continue
@@ -98,7 +98,7 @@ def computes_phi_as_if(argument: str) -> str:
 def wrong_masks(
     graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node], argument: str, top: float
 ) -> Iterator[Slopes]:
-    """Yield, like `alternative_slopes`, wrong factors for a function whose derivative is 0 or `top`, such as ReLU."""
+    """Yield tuples as in `alternative_slopes`: wrong factors for a phi whose derivative is 0 or the number `top`."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     says, says_of_phi = computes_as_if(argument), computes_phi_as_if(argument)
     if not mask_matters(graph, found, sinks):
@@ -119,7 +119,7 @@ def wrong_masks(
 
 
 def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: bool) -> Iterator[Slopes]:
-    """Yield, like `alternative_slopes`, wrong factors for a function whose derivative has more than two values."""
+    """Yield tuples as in `alternative_slopes`: wrong factors for a phi whose derivative has more than two values."""
     d, says = [f.d for f in found], computes_as_if(argument)
     missing = "activation's derivative missing" if activation else "a factor missing"
     yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
@@ -136,7 +136,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield, like `alternative_slopes`, the wrong factors phi'(y) and phi'(a) for variables a with the shape of y."""
+    """Yield tuples as in `alternative_slopes`: the wrong factors phi'(y), and phi'(a) for variables a like y."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):
@@ -227,14 +227,14 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
     for sources, j in edges:
-        start = sources[-1]  # the last iteration, because a state may be zero in the first
+        start = sources[-1]  # use the last iteration, because a state may be zero in the first
         if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
             continue
         u = content_key(start.operands[j])
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
         inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
         if inner and start.name not in WHOLE and not is_mask_product(start):
-            continue  # a part of a longer function, which another pass of this loop finds
+            continue  # another pass of this loop finds the longer function that contains this one
         if (u, start.result.shape) in seen:
             continue
         seen.add((u, start.result.shape))
@@ -245,7 +245,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
                 if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the loop ends with `sink`
-                    continue  # an intermediate result
+                    continue  # the result of `sink` is an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
 
@@ -351,9 +351,9 @@ def is_proportional(a: list[Any], b: list[Any]) -> bool:
 def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) -> dict:
     """Return the changes of forward that make `g` the derivative of a result with respect to an earlier operand.
 
-    `source` contains two numbers: of the operation that reads the operand, and of the operand. `sink` is the number of
-    the operation that computes the result. `g` is the derivative, or a function that returns the increment of the
-    result for an increment of the operand. An increment is an array minus its value in the first forward pass.
+    `source` contains the number of the operation that reads the operand, and the index of the operand. `sink` is the
+    number of the operation that computes the result. `g` is the derivative, or a function that returns the increment of
+    the result for an increment of the operand. An increment is an array minus its value in the first forward pass.
     """
     found = {sink: replace_slope(graph.tape, source, g if callable(g) else partial(np.multiply, g))}
     if source[0] != sink:

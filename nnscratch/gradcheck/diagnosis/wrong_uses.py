@@ -78,7 +78,7 @@ def fitting_counts(
 
 
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
-    """Add the mistake to `case`. `counts` are the counts of the occurrences `uses`: see `fitting_counts`."""
+    """Add the mistake to `case`. `counts` contains the count of each occurrence in `uses`: see `fitting_counts`."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
     places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}

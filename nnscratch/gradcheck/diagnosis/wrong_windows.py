@@ -32,8 +32,8 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about a lookup such as C[ids]: if `ids` repeats an index, backward adds too few gradients.
 
     The result C[ids] has one row for each element of `ids`. If an index occurs several times in `ids`, backward must
-    add the gradients of all its rows. In some hypotheses, backward adds the gradient of only one of these rows. In
-    others, it adds one gradient at each position along an axis of `ids`, for example one at each time step.
+    add the gradients of all rows with this index. In some hypotheses, backward adds the gradient of only one of these
+    rows. In others, it adds the gradient of one row at each position along an axis of `ids`, such as each time step.
 
     `np.repeat` is a lookup too. If forward repeats rows and then columns, backward may add the gradient of only one
     copy of each row and of each column.
@@ -301,7 +301,7 @@ def moved_together(
 def windows_without_gaps(
     pieces: list[np.ndarray], shape: tuple[int, ...]
 ) -> Iterator[tuple[str, str, list[np.ndarray]]]:
-    """Yield (description, mistake, indices) for windows with gaps, as in a dilated convolution, without their gaps.
+    """Yield (description, mistake, indices) that remove the gaps of windows, as in a dilated convolution.
 
     For each window, `pieces` contains the flat indices of its elements in an array of shape `shape`.
     """
@@ -360,7 +360,7 @@ def move_window(
 
 
 def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses a kernel of forward, but reversed along some axes."""
+    """Yield hypotheses in which backward uses a kernel that is reversed along some axes."""
     for nodes, j, only in graph.edges():
         node = nodes[0]
         if j < 0 or node.name not in PRODUCTS:
