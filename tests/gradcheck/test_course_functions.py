@@ -295,3 +295,40 @@ def test_a_loss_may_return_the_gradients_of_the_weights_and_then_a_new_state(fac
     targets, *rest = [rng.normal(size=shape) for shape in shapes]
     report = check_gradients(rnn_loss, [0, 2, 2], (targets > 0).astype(int), *rest, diagnose=False)
     assert report.ok == (factor == 1) and list(report.entries) == ["w_in", "w_state", "bias"], report
+
+
+@pytest.mark.parametrize("names", [("t", "y"), ("labels", "Y"), ("y", "t"), ("y", "y_pred"), ("y_hat", "y")])
+def test_y_is_the_prediction_beside_targets_of_another_name(names):
+    """The gradient of a loss belongs to the prediction, which may be called y and may come last."""
+    first, second = names
+    prediction = "y_pred" if "y_pred" in names else "y_hat" if "y_hat" in names else "Y" if "Y" in names else "y"
+    target = first if prediction == second else second
+    scope = {"np": np}
+    exec(
+        f"def loss({first}, {second}):\n    return np.mean(({first} - {second}) ** 2)\n"
+        f"def gradient({first}, {second}):\n    return 2 * ({prediction} - {target}) / len({first})",
+        scope,
+    )
+    report = check_gradients((scope["loss"], scope["gradient"]), RNG.normal(size=5), RNG.normal(size=5))
+    assert report.ok and list(report.entries) == [prediction]
+
+
+class CacheFirst:
+    def forward(self, x, w):
+        return x @ w, {"x": x, "w": w}
+
+    def backward(self, ctx, dy):
+        return dy @ ctx["w"].T, ctx["x"].T @ dy
+
+
+def residuals_forward(x, w):
+    return x @ w, {"x": x, "w": w}
+
+
+def residuals_backward(res, g):  # the order of JAX's custom_vjp
+    return g @ res["w"].T, res["x"].T @ g
+
+
+@pytest.mark.parametrize("subject", [CacheFirst(), (residuals_forward, residuals_backward)])
+def test_the_cache_may_be_the_first_argument_of_backward(subject):
+    assert check_gradients(subject, RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2))).ok

@@ -192,17 +192,27 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
     ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
     fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
     if fitting:
-        no_target = [way for way in fitting if not any(is_label_name(floats[i][0]) for i in way)]
-        chosen = learned if tuple(learned) in fitting else list((no_target or fitting)[0])
+        best = min(fitting, key=lambda way: max(label_rank(floats[i][0]) for i in way))
+        chosen = learned if tuple(learned) in fitting else list(best)
     elif len(learned) == count:
         chosen = learned
     for i, gradient in zip(chosen, gradients, strict=True):
         add(match, *floats[i], gradient)
 
 
-def is_label_name(name: str) -> bool:
-    """Return True if `name` is a usual name of targets or masks, and not of predictions."""
-    return bool(TARGETS & set(words_of(name))) and not PREDICTED & set(words_of(name))
+def label_rank(name: str) -> int:
+    """Return 2 if `name` is a usual name of targets or masks, and 0 if it is not.
+
+    Return 1 for ``y``: it is the target in ``loss(y_pred, y)``, but the prediction in ``loss(t, y)``.
+
+    Examples
+    --------
+    >>> [label_rank(name) for name in ("x", "y", "t", "y_true", "y_pred")]
+    [0, 1, 2, 2, 0]
+    """
+    if not TARGETS & set(words_of(name)) or PREDICTED & set(words_of(name)):
+        return 0
+    return 1 if name in ("y", "Y") else 2
 
 
 def is_target_name(name: str) -> bool:

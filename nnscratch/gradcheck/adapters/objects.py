@@ -107,7 +107,7 @@ class ObjectAdapter(Adapter):
         names = required_names(self.backward_method) or []
         if len(names) != len(result) or hasattr(result, "_fields"):
             return False
-        if is_cache_name(names[-1]):
+        if any(map(is_cache_name, names)):
             return True
         if is_gradient_argument(names[-1]):
             return False
@@ -117,7 +117,9 @@ class ObjectAdapter(Adapter):
     def call_backward(self, dys: tuple) -> Any:
         """Call backward with the gradients of the outputs, and the cache if forward has returned one."""
         if self.cache is not NO_CACHE:
-            return self.backward_method(*dys, self.cache)
+            names = required_names(self.backward_method) or []
+            place = next((k for k, name in enumerate(names) if is_cache_name(name)), len(dys))
+            return self.backward_method(*dys[:place], self.cache, *dys[place:])
         scalar = len(dys) == 1 and has_no_axes(dys[0])
         if scalar and not needs_argument(self.backward_method):
             return self.backward_method()

@@ -44,7 +44,7 @@ def test_required_and_optional_arguments():
 
 
 def test_names_of_caches_and_gradients():
-    assert all(map(is_cache_name, ("cache", "linear_Cache", "memory", "saved", "stored")))
+    assert all(map(is_cache_name, ("cache", "linear_Cache", "memory", "saved", "stored", "ctx", "res")))
     assert not any(map(is_cache_name, ("x", "memories", "w")))
     assert all(map(is_gradient_argument, ("dout", "DOUT", "g", "up", "upstream_x", "dY", "dz", "dx1", "d_out", "delta2",
                                           "my_grad", "err_y", "dvalues", "error_term")))  # fmt: skip

@@ -234,7 +234,8 @@ def test_a_cache_that_forward_returns():
     assert runs(lambda x: Pair(2 * x, x), lambda dy, cache: 2 * dy)[:2] == (2, False)
     assert runs(lambda x: (2 * x, [3, x]), lambda dy, kept: 2 * dy)[:2] == (1, True)
     three = lambda x: (2 * x, 3 * x, x)  # noqa: E731
-    assert runs(three, lambda cache, dy, dz: 2 * dy)[:2] == (3, False)
+    first = runs(three, lambda cache, dy, dz: 2 * dy + 0 * dz + 0 * cache)
+    assert first[:2] == (2, True) and lists(first[2].gradients((DY, DY))) == {"x": (2 * DY).tolist()}
     assert runs(three, lambda dy, dz, kept: 2 * dy)[:2] == (2, True)
     assert runs(lambda x: (2 * x, x, 3 * x), lambda dy, dz, kept: 2 * dy)[:2] == (3, False)
     assert runs(two, lambda dy, dh: 2 * dy)[:2] == (2, False) and runs(two, lambda dy: 2 * dy)[:2] == (2, False)
