@@ -28,7 +28,7 @@ import numpy as np
 from .device import Array, array_module
 from .kernels import condition
 
-WORKSPACE = 32 << 20  # bytes; the size that cuBLAS uses by default on the largest GPUs
+WORKSPACE = 32 << 20  # the size in bytes; cuBLAS uses this size by default on the largest GPUs
 TF32_TENSOR_OP_MATH = 3  # a constant of cublas_api.h
 _ON = True
 

@@ -87,7 +87,7 @@ def mixed(state: int) -> int:
 
 LOW = (1 << 64) - 1
 MULTIPLIER = 0x2360ED051FC65DA4_4385DF649FCCF645  # the constant of PCG64
-PER_THREAD = 32  # draws
+PER_THREAD = 32  # the number of draws for each thread
 
 
 @functools.cache

@@ -87,8 +87,8 @@ class OverRows:
     neighbouring numbers together.
     """
 
-    MOST_THREADS = 512  # of a block
-    EACH = 8  # elements for each thread, in shorter rows
+    MOST_THREADS = 512  # the largest number of threads in a block
+    EACH = 8  # in a block with fewer threads, each thread gets at most this number of elements
 
     def __init__(self, inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str, name: str):
         self.parameters = [part.split() for part in f"{inputs}, {outputs}".split(",")]  # like ["raw", "T", "loss"]

@@ -26,10 +26,10 @@ from ..gradcheck.command.orphans import Orphans
 from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
-LONGEST_REPLY = 32 << 20  # bytes
+LONGEST_REPLY = 32 << 20  # the largest number of bytes in a reply
 WAIT = 2.0  # the judge stops a process that waits longer than this in total, in seconds. A right solution never waits
 WAITS = "it waited for something"
-LOOK = 0.05  # seconds between two checks of the limits
+LOOK = 0.05  # the number of seconds between two checks of the limits
 START = 60.0  # the starter must answer within this number of seconds
 
 # The program of the starter. It replaces the packages that contain `inside`, such as nnscratch and nnscratch.course, by

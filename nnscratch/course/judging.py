@@ -27,8 +27,8 @@ from ..gradcheck.command.judge import first_reason
 from .box import WAITS, Box, Starter
 from .settings import KINDS, Limits, Task
 
-LONGEST_SOURCE = 1 << 20  # bytes
-FULL_UP_TO = 400  # elements; the gradients of larger inputs are compared along random directions only
+LONGEST_SOURCE = 1 << 20  # the largest number of bytes in a source
+FULL_UP_TO = 400  # the gradients of inputs with more elements are compared along random directions only
 RTOL_FLOAT32 = 1e-2  # as in check_gradients
 NOT_ALLOWED = ("[Errno 1]", "[Errno 13]", "can't start new thread")
 EXPLAINED = "A file that is graded cannot use other files, processes, threads, the network or time.sleep."

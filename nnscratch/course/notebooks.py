@@ -23,7 +23,7 @@ from .own import OwnExercise
 from .settings import Course, Task
 from .submission import number, read_regular
 
-LONGEST_NOTEBOOK = 100 << 20  # bytes; notebooks contain pictures
+LONGEST_NOTEBOOK = 100 << 20  # the largest number of bytes; it is large, because notebooks contain pictures
 DEFINES = re.compile(r"(?m)^(?:def|class) ")
 CHECKS = re.compile(r"(?m)^\s*(?:(?:import|from) +(?:nnscratch|otter)\b|grader\.)")
 COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # commands of IPython, which are not Python code

@@ -25,7 +25,7 @@ METHODS = {
 RED = (231, 224, 217, 210, 203, 196)  # colours of a terminal with 256 colours, from white to red
 BLUE = (231, 195, 153, 111, 69, 27)
 BLACK, WHITE = 16, 231
-SHOWN = 10  # tokens in the list under the coloured text
+SHOWN = 10  # the number of tokens in the list under the coloured text
 
 
 @dataclass

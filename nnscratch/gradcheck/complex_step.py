@@ -100,7 +100,7 @@ def complex_derivatives(projection: Projection, name: str, indices: list[tuple])
                 if len(found) == 1 and found[0] != found[0]:
                     return None
         return np.array(found)
-    except Exception:  # any error means that the code does not accept complex numbers
+    except Exception:  # every error shows that the code does not accept complex numbers
         return None
     finally:
         adapter.inputs = inputs

@@ -137,7 +137,7 @@ class KinkUnits:
             nearest = points.mean(axis=0)
             nearest[:, jumps] = self._nearest_on_segment(points[:, :, jumps], here[:, jumps])
             if (np.abs(here - nearest) > SAME * scale)[:, ~jumps].any():
-                return  # all nearby points lie on the same side of some kink
+                return  # there is a kink for which all nearby points lie on the same side
         else:
             nearest = self._nearest_of_units(points, here, scale)
             if nearest is None:

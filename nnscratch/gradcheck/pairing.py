@@ -202,7 +202,7 @@ class Search:
                 groups[steps] = [(gradient, False)]
         for first, gradients in groups.items():
             returned = [(g, t) for g, t in gradients if g[0][0] == "returned"]
-            if returned:  # a gradient that backward returns includes all uses
+            if returned:  # a gradient that backward returns includes all uses of the parameter
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
                 # Either one of these values is the whole gradient, or each value is the part of one use.

@@ -54,7 +54,7 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        if self._numpy_drew():  # comparing two states is faster than setting one
+        if self._numpy_drew():  # comparing two states is faster than setting a state
             np.random.set_state(self._numpy)  # noqa: NPY002
         if self._python_drew():
             random.setstate(self._python)

@@ -54,7 +54,7 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
             differences = Differences(plain, 8, checker.differences.rtol)
             again = EntryChecker(differences, checker.settings, np.random.default_rng(0))
             excused = [e for e in wrong if analytic.get(e.name) is not None and agrees(e, analytic[e.name], again)]
-    except Exception:  # code that does not accept a subclass of ndarray keeps its verdict
+    except Exception:  # the verdict stays the same if the code does not accept a subclass of ndarray
         return
     checker.differences.evaluations += differences.evaluations
     for entry in excused:

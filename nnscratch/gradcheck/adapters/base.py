@@ -12,7 +12,7 @@ from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
 
-NO_CACHE = object()  # forward returned no cache. None would not show this, because a cache may be None
+NO_CACHE = object()  # the cache of a forward that returned no cache; not None, because a cache may be None
 
 
 class Adapter:

@@ -94,7 +94,7 @@ class Step(NamedTuple):
 
 def simple_steps(step: dis.Instruction) -> list[Step]:
     """Return the `Step` of an instruction, or of each of its two parts."""
-    if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):  # two loads in one, since Python 3.13
+    if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):  # in Python 3.13, a step may load two
         return [Step("LOAD_FAST", name, 1, step.is_jump_target) for name in step.argval]
     value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
     return [Step(step.opname, value, dis.stack_effect(step.opcode, step.arg), step.is_jump_target)]

@@ -81,7 +81,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     rest = described["init"][len(init) :]
     small = {a["name"]: size for a in rest if (size := size_for(a["name"], a["default"])) is not None}
     found: list[dict[str, Any]] = []
-    later: list[dict[str, Any]] = []  # with inputs between 0 and 1, for functions such as a logarithm
+    later: list[dict[str, Any]] = []  # their inputs are between 0 and 1, for functions such as a logarithm
     unknown: list[str] = []
     for name, shapes in readings(label, described, forward, init):
         rng = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ class Orphans:
         self._prctl = None
         if sys.platform != "linux" or not os.path.exists("/proc/self/stat"):
             return
-        import ctypes  # imported here because not every Python has it
+        import ctypes  # not every Python has ctypes, so import it here
 
         self._was = ctypes.c_int(0)
         with contextlib.suppress(OSError, AttributeError):

@@ -25,7 +25,7 @@ these words:
     movement      the derivative of an operand or a result along a direction (movements.py)
     changes       a dictionary that describes a changed forward: {number of an operation: function that replaces it}
 
-    array_mistakes.py         visible in the gradient itself: a sign, a factor, a block of rows
+    array_mistakes.py         mistakes that are visible in the gradient itself: a sign, a factor, a block of rows
     reordered_axes.py         axes exchanged or reversed, and shifts along axes
     output_mistakes.py        backward leaves out some outputs; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
@@ -42,7 +42,7 @@ these words:
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
       wrong_positions.py      windows that forward writes to, and arrays inside of larger arrays, at a wrong position
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
-      wrong_maxima.py         a maximum without its mask, or with a wrong one
+      wrong_maxima.py         a maximum without its mask, or with a wrong mask
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           backward leaves out some occurrences of an array
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes

@@ -1,10 +1,10 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
-A hypothesis is a mistake that backward may contain. It predicts the gradient that a backward with this mistake returns.
-The misfit is the largest difference between the predicted gradient and backward's gradient, divided by the size of the
-gradient. The hypothesis is accepted if the misfit is less than 1e-4. If the error of backward's gradient is itself
-small, the misfit must also be less than a tenth of this error. directional_case.py contains the same test for
-derivatives along directions.
+A hypothesis is a mistake that backward may contain. The predicted gradient is the gradient that a backward with this
+mistake returns. The misfit is the largest difference between the predicted gradient and backward's gradient, divided by
+the size of the gradient. The hypothesis is accepted if the misfit is less than 1e-4. If the error of backward's
+gradient is itself small, the misfit must also be less than a tenth of this error. directional_case.py contains the same
+test for derivatives along directions.
 """
 
 from __future__ import annotations

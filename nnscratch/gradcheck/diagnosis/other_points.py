@@ -1,4 +1,4 @@
-"""Test the explanations of a small gradient again with other values of the arrays, because they may fit by chance.
+"""Test explanations again with other values of the arrays, because explanations of small gradients may fit by chance.
 
 A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. If
 a gradient has few elements, several mistakes may give the same gradient at one point. For example, at x = 2, the

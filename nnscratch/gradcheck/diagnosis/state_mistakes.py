@@ -1,6 +1,6 @@
 """Hypotheses about a state that a loop passes from one iteration to the next.
 
-    dh_next is never updated    no gradient comes back from an iteration to the iteration before it
+    dh_next is never updated    no gradient passes from an iteration back to the previous iteration
     dh = dh + ...               the gradient of the state is never reset: it still contains terms of other iterations
     h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 

@@ -1,4 +1,4 @@
-"""Hypotheses: the derivative of a product has a wrong factor, or two of its blocks are exchanged.
+"""Hypotheses: the derivative of a product has a wrong factor, or blocks of a gradient are exchanged.
 
     u v             to compute the gradient of u, backward uses 1, v transposed, or another array instead of v
     x / s           backward uses another power of s
