@@ -18,6 +18,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -55,7 +56,7 @@ def recorded(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a loop of `fused` functions and matrix products, so that a GPU runs it as one CUDA graph.
 
     The first argument of the function is ``matmul``, which the decorator supplies: ``matmul(a, b, out=c)`` multiplies
-    two matrices. On a CPU it is ``numpy.matmul``. All other arguments are arrays.
+    two matrices in C or Fortran order. On a CPU it is ``numpy.matmul``. All other arguments are arrays.
 
     On a GPU, the first call with a set of arrays runs the function as it is. The second call records a graph, and
     later calls start this graph. So the function must do the same in every call:
@@ -107,19 +108,22 @@ class Graphs:
             self.function(xp.matmul, *args)
             return
         key = (stream, *((a.data.ptr, a.shape, a.strides, a.dtype.char) for a in args))
-        known, graph = key in self.graphs, self.graphs.pop(key, None)
-        if known and graph is None:
-            graph = self._record(products, args)
-        self.graphs[key] = graph  # the last key is the most recently used
-        if len(self.graphs) > self.KEPT:
-            del self.graphs[next(iter(self.graphs))]
-        if graph is None:
-            self.function(xp.matmul, *args)
-        else:
-            graph.launch()
+        with products.lock:
+            known, graph = key in self.graphs, self.graphs.pop(key, None)
+            if known and graph is None:
+                graph = self._record(products, args)
+            self.graphs[key] = graph  # the last key is the most recently used
+            if len(self.graphs) > self.KEPT:
+                del self.graphs[next(iter(self.graphs))]
+            if graph is None:  # not CuPy's matmul, which may round differently from the products of the graph
+                products.use(stream)
+                self.function(products.matmul if _ON else xp.matmul, *args)  # _record turns graphs off if it fails
+            else:
+                graph.launch()
 
     def _record(self, products: Products, args: tuple[Any, ...]) -> Any:
         """Return the graph of one call, or None if recording failed."""
+        products.use(products.stream.ptr)
         try:
             with products.stream as stream:
                 stream.begin_capture()
@@ -144,7 +148,10 @@ def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
     name = f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
     try:
         with xp.cuda.Device(device):
-            return Products(xp, ctypes.CDLL(name))
+            products, one = Products(xp, ctypes.CDLL(name)), xp.ones((1, 1), dtype=np.float32)
+            products.use(stream)
+            products.matmul(one, one, out=xp.empty_like(one))  # raises if cuBLAS does not work
+            return products
     except (OSError, RuntimeError, MemoryError):  # CuPy loaded a file with another name, or the GPU's memory is full
         return None
 
@@ -162,14 +169,18 @@ class Products:
 
     def __init__(self, xp: ModuleType, library: Any):
         self.library, self.handle = library, ctypes.c_void_p()
-        self.stream = xp.cuda.Stream(non_blocking=True)  # the default stream cannot record
+        self.stream = xp.cuda.Stream(non_blocking=True)  # for recording: the default stream cannot record
         self.workspace = xp.empty(WORKSPACE, dtype=np.uint8)
-        address, size = ctypes.c_void_p(self.workspace.data.ptr), ctypes.c_size_t(WORKSPACE)
+        self.lock = threading.RLock()  # two threads must not record on one stream at the same time
         check(library.cublasCreate_v2(ctypes.byref(self.handle)))
-        check(library.cublasSetStream_v2(self.handle, ctypes.c_void_p(self.stream.ptr)))
-        check(library.cublasSetWorkspace_v2(self.handle, address, size))  # after cublasSetStream, which resets it
         if os.environ.get("CUPY_TF32") == "1":  # see allow_tf32
             check(library.cublasSetMathMode(self.handle, TF32_TENSOR_OP_MATH))
+
+    def use(self, stream: int) -> None:
+        """Compute the next products on the stream with this address."""
+        address, size = ctypes.c_void_p(self.workspace.data.ptr), ctypes.c_size_t(WORKSPACE)
+        check(self.library.cublasSetStream_v2(self.handle, ctypes.c_void_p(stream)))
+        check(self.library.cublasSetWorkspace_v2(self.handle, address, size))  # after cublasSetStream, which resets it
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         """Compute ``out[...] = a @ b`` for float32 or float64 matrices, each in C or Fortran order; `out` in C order.

@@ -227,8 +227,10 @@ def test_the_graph_that_was_used_last_is_kept_longest(monkeypatch):
 
 
 def test_if_recording_fails_the_loop_runs_without_a_graph(monkeypatch):
-    def refused(self, a, b, out):
-        raise RuntimeError("cuBLAS returned the status 14")
+    def refused(self, a, b, out, matmul=strict_cupy.Products.matmul):
+        if strict_cupy.Stream.recording is not None:
+            raise RuntimeError("cuBLAS returned the status 14")
+        matmul(self, a, b, out)
 
     monkeypatch.setattr(strict_cupy.Products, "matmul", refused)
     on_the_cpu = nn.LSTM(3, 4, rng=1)(np.ones((2, 5, 3), dtype=np.float32))[0]
@@ -287,11 +289,13 @@ def test_products_belong_to_one_gpu_and_have_memory_and_precision(setting, math_
             cp.cuda, "Stream", lambda non_blocking: SimpleNamespace(ptr=12 if non_blocking else 0), False
         )
         products = products_of(cp, 3, 5)
-    create, stream, memory, *more = calls
-    assert entered == [3] and create == ("Create",) and stream[0] == "SetStream" and stream[1].value == 12
+    products.use(products.stream.ptr)
+    create, *modes, stream, memory, product, recording, again = calls
+    assert entered == [3] and create == ("Create",) and stream[0] == "SetStream" and stream[1].value == 5
     assert memory[0] == "SetWorkspace" and memory[1].value == products.workspace.data.ptr
     assert memory[2].value == products.workspace.size == graphs.WORKSPACE
-    assert more == [("SetMathMode", mode) for mode in math_modes]
+    assert modes == [("SetMathMode", mode) for mode in math_modes]
+    assert product[0] == "Sgemm" and recording[1].value == 12 and again[0] == "SetWorkspace"
     products_of.cache_clear()
 
 
