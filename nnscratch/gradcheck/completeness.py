@@ -82,7 +82,7 @@ def completeness_traps(
     ----------
     projection : Projection
     analytic : dict of str to object
-        The gradients that backward returned, by name.
+        The gradients that backward returned. The keys are the names of the arrays.
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool

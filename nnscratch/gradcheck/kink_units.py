@@ -47,7 +47,7 @@ class KinkUnits:
     gradients : dict of str to ndarray
         The gradients from backward at the current point. Only arrays whose gradient is right at points without a kink.
     first : dict of str to list of tuple
-        For each array, the elements that seem to lie on kinks. The search always compares them.
+        For each array, the elements that seem to lie on kinks. The search always compares these elements.
     rng : numpy.random.Generator
     limit : int
         The largest number of backward passes in the search for crossings.
@@ -169,7 +169,7 @@ class KinkUnits:
 
         `here` is the gradient from backward at the kink, and `points` are the gradients at nearby points. At these
         points, the element has only two different values, one on each side of the kink. An allowed value is the first
-        plus theta times their difference, with the same theta from 0 to 1 for every dy.
+        value plus theta times the difference of the two values. Theta is from 0 to 1, and is the same for every dy.
         """
         spread = points - points[0]
         other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
@@ -215,7 +215,7 @@ class KinkUnits:
         return None
 
     def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Choose a line segment near the current point. Return the gradient at its start, and its jump at each kink."""
+        """Choose a line segment near the current point. Return the gradient at its start, and the jumps at kinks."""
         along, aside = self._offset(), self._offset()
 
         def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:

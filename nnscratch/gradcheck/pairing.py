@@ -64,7 +64,7 @@ def complete_adapter(
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Search for parameters in the objects of `adapter`. Return an adapter that has them too. Restore `before`."""
+    """Search the objects of `adapter` for parameters. Return an adapter with these parameters. Restore `before`."""
     if adapter.accumulates:  # a Module lists its parameters
         return adapter
     try:
@@ -83,7 +83,7 @@ class Search:
     Attributes
     ----------
     candidates : dict of Steps to object
-        The arrays and numbers that forward reads and does not replace, by their places (places.py).
+        The arrays and numbers that forward reads and does not replace. The keys are their places (places.py).
     produced : dict of Steps to object
         The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object
@@ -111,7 +111,7 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) > 1 for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # not dW after self.W = self.dW = ...
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # leave out dW after self.W = self.dW = ...
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]

@@ -65,7 +65,7 @@ class ShiftedOperations:
     def __init__(self) -> None:
         self.in_backward = False
         self._operands: dict[str, list[list[Any]]] = {}  # the operands in forward, for each operation
-        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # the shifted operands, by (operation, step)
+        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # (operation, step) -> shifted operands
         self._divisors: set[float] = set()
         self._backward_computes = False
         self._left = BUDGET

@@ -14,7 +14,7 @@ from typing import Any
 from .nested import ABSENT, attribute_of
 from .snapshot import Steps, default_names
 
-OUTSIDE = ("variable", "global", "default", "keyword default")  # places outside the checked object
+OUTSIDE = ("variable", "global", "default", "keyword default")  # kinds of steps to places outside the checked object
 
 
 def value_at(roots: Sequence[Any], steps: Steps) -> Any:

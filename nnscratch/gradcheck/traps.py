@@ -118,7 +118,7 @@ def container_traps(adapter: Adapter) -> list[Trap]:
 def dy_traps(dys: tuple, unchanged: tuple) -> list[Trap]:
     """Return a note for each dy in `dys` that backward has changed in place.
 
-    `unchanged` contains equal arrays that backward did not get.
+    `unchanged` contains copies of these arrays, which backward did not get.
     """
     traps = []
     for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", unchanged), strict=True):

@@ -82,7 +82,8 @@ class UnitsMoved:
     zeros : list of (ndarray or None)
         For each operation of the first forward, a mask that is True where its result is zero.
     values : dict of int to ndarray
-        The values that replace the zeros of an operation, by the operation's number. Other operations keep their zeros.
+        The values that replace the zeros of an operation. The key is the number of the operation. Other operations keep
+        their zeros.
     """
 
     def __init__(self) -> None:

@@ -146,7 +146,7 @@ class Adapter:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
         The result does not contain inputs without a gradient. This method sets `surplus` to the gradients that belong
-        to no input. It sets `missing` to the inputs that have the name of a weight, but no gradient.
+        to no input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
         """
         taken = self.parameters()
         self.container = container_of_one(result, self.inputs)

@@ -32,7 +32,7 @@ class Match:
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
-        The inputs that have the name of a weight, but no gradient.
+        The inputs that have the name of a weight, but backward returned no gradient for them.
     """
 
     given: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
 def numbers_with_gradients(
     result: Any, names: list[str], inputs: tuple, returned: Callable[[], list[str]]
 ) -> list[str]:
-    """Return the names of the inputs that are Python numbers and have a gradient of their name.
+    """Return the names of Python numbers among the inputs that have a gradient in `result`, such as ``db`` for ``b``.
 
     An integer must also have the name of a weight, because it may be a size or a number of iterations. An example is
     the bias ``b`` in deeplearning.ai's ``propagate(w, b, X, Y)``, because ``grads`` contains ``db``.

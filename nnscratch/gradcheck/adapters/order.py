@@ -26,8 +26,8 @@ MANY = 6  # the largest number of gradients whose shapes are used to find their 
 def returned_gradient_names(function: Callable) -> list[str]:
     """Return the names in the last ``return`` statement that returns several values.
 
-    An expression such as ``2 * dx`` has the name "". For a tuple inside the tuple, the list contains the names inside
-    it. The list is empty if the names are not known, as for a function in C.
+    An expression such as ``2 * dx`` has the name "". If an item is itself a tuple, the list contains the names in this
+    inner tuple. The list is empty if the names are not known, as for a function in C.
 
     Examples
     --------
@@ -264,7 +264,7 @@ def in_input_order(
 def some_in_input_order(
     result: Sequence[Any], floats: list[tuple[str, Any]], returned: Callable[[], list[str]]
 ) -> tuple[Any, str]:
-    """Do the same as `in_input_order` for a backward that returns gradients of only some inputs.
+    """Do what `in_input_order` does, for a backward that returns gradients of only some inputs.
 
     If the shapes fit the order of the inputs, return `result`. If the shapes fit only another order, return a
     dictionary with the gradient of each input by its name, and a note.

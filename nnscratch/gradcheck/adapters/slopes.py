@@ -19,7 +19,7 @@ SLOPE_METHODS = ("derivative", "deriv", "prime", "gradient", "grad", "df", "back
 
 
 class SlopeAdapter(Adapter):
-    """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivative of each element.
+    """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivatives dy_i/dx_i.
 
     Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
     adapter recognises such a derivative by the name of its argument: it is the usual name of an output (``a``, ``y``,
@@ -133,7 +133,7 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
 
 
 def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -> tuple[Callable, Callable] | None:
-    """Return forward and backward for an activation object that returns the derivative of each element.
+    """Return forward and backward for an activation object that returns the derivatives dy_i/dx_i.
 
     The derivative comes from a backward without arguments, ``dAdZ = layer.backward()``, or from a method ``derivative``
     or ``prime`` if the object has no backward. Return None for other objects.

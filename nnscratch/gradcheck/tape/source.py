@@ -150,7 +150,7 @@ def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, li
         parts = []
     if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
-    elif len(parts) >= len(names):  # otherwise a function such as sum(parts) or x.mean() runs the operation
+    elif len(parts) >= len(names):  # with fewer parts, a function such as sum(parts) or x.mean() runs the operation
         for j, part in enumerate(parts[: len(names)]):
             names[j] = ast.unparse(part)
     return source_of(value, tuple(linecache.getlines(file))), names, target
