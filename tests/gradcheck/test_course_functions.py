@@ -332,3 +332,22 @@ def residuals_backward(res, g):  # the order of JAX's custom_vjp
 @pytest.mark.parametrize("subject", [CacheFirst(), (residuals_forward, residuals_backward)])
 def test_the_cache_may_be_the_first_argument_of_backward(subject):
     assert check_gradients(subject, RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2))).ok
+
+
+class TiedEmbedding:
+    """The embedding is also the output layer. There are no float inputs, and backward returns no gradient."""
+
+    def __init__(self):
+        self.E = RNG.normal(size=(5, 3))
+
+    def forward(self, ids):
+        self.ids, self.h = ids, np.tanh(self.E[ids])
+        return self.h @ self.E.T
+
+    def backward(self, dy):
+        self.dE = dy.T @ self.h
+        np.add.at(self.dE, self.ids, (dy @ self.E) * (1 - self.h**2))
+
+
+def test_a_backward_without_a_result():
+    assert check_gradients(TiedEmbedding(), np.array([0, 2, 2])).ok

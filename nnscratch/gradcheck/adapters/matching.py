@@ -192,7 +192,7 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
     ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
     fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
     if fitting:
-        best = min(fitting, key=lambda way: max(label_rank(floats[i][0]) for i in way))
+        best = min(fitting, key=lambda way: max((label_rank(floats[i][0]) for i in way), default=0))
         chosen = learned if tuple(learned) in fitting else list(best)
     elif len(learned) == count:
         chosen = learned
