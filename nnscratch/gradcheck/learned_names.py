@@ -24,7 +24,7 @@ SETTINGS = frozenset(
     "ones zeros eye identity causal tril x xs data input inputs feature features train test batch design sample "
     "samples hyper config options y t h state states hidden cell memory carry prev previous initial".split()
 )
-WEIGHTS_ONLY = frozenset("w b weight weights bias biases theta".split())  # never the name of a setting
+WEIGHTS_ONLY = frozenset("w b weight weights bias biases theta".split())  # these words are never the name of a setting
 WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".split())
 
 
