@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tape import Node
+from ..tape import Node, increment
 from .case import MAX_MISFIT
 from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
@@ -134,7 +134,7 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
         slopes.append((above - below) / (2 * tester.h))
         if not np.isfinite(slopes[-1]):
             return None
-        moved.append({k: np.ravel((up[k] - down[k]) / (2 * tester.h)) for k in up})
+        moved.append({k: np.ravel(increment(up[k], down[k]) / (2 * tester.h)) for k in up})
     wanted = np.array([sum(float(np.vdot(given[name], v)) for name, v in d.items()) for d in directions])
     results = {k: np.array([row[k] for row in moved]) for k in up}
     noise = 3 * max(d.noise for d in tester.joint)

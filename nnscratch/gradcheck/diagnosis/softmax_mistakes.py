@@ -51,12 +51,10 @@ def softmax_jacobians(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about each result that is the softmax, or the logarithm of the softmax, of an earlier array."""
     for nodes in graph.families.values():
         y = nodes[0].result
-        if y.ndim == 0 or y.size < 2:
-            continue
-        for axis in reversed(range(y.ndim)):
-            if (y > 0).all() and y.shape[axis] > 1 and np.allclose(y.sum(axis=axis), 1):
+        for axis in reversed([axis for axis, n in enumerate(y.shape) if n > 1]):
+            if (y >= 0).all() and np.allclose(y.sum(axis=axis), 1):  # in masked attention, some elements are 0
                 yield from wrong_jacobians(graph, nodes, axis, softmax, SOFTMAX, "softmax")
-            elif (y < 0).all() and y.shape[axis] > 1 and np.allclose(np.exp(y).sum(axis=axis), 1):
+            elif (y <= 0).all() and np.allclose(np.exp(y).sum(axis=axis), 1):
                 yield from wrong_jacobians(graph, nodes, axis, log_softmax, LOG_SOFTMAX, "log-softmax")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Node, change_path
+from ..tape import Node, change_path, increment
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
@@ -85,7 +85,7 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
     def with_earlier(r: int, j: int) -> Callable:
         def changed(node: Node, operands: list[Any]) -> Any:
-            moved = operands[j] - node.operands[j]
+            moved = increment(operands[j], node.operands[j])
             carried[r] = moved + carried[r - 1] if r else moved
             return change_path(j, lambda d: carried[r])(node, operands)
 
@@ -105,7 +105,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
     def reads(r: int) -> Callable:
         def changed(node: Node, operands: list[Any]) -> Any:
-            moved[r] = operands[j] - node.operands[j]
+            moved[r] = increment(operands[j], node.operands[j])
             return node.compute(*operands)
 
         return changed

@@ -183,6 +183,8 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
             continue  # f does not depend on this array: it belongs to the gradient in forward's (loss, gradient)
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
+            if not all(np.isfinite(v).all() for v in spread):
+                continue  # scores that are masked with -inf
             found.append((spread, name, all(key in still and key not in moving for key in keys)))
             if all((v < 0).all() for v in spread):  # the values may be logarithms of probabilities
                 found.append(([np.exp(v) for v in spread], f"exp({name})", False))

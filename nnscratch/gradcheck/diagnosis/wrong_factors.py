@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Node, change_path, replace_factor
+from ..tape import Node, change_path, increment, replace_factor
 from .array_mistakes import other_orders, wrong_order
 from .forward_graph import ForwardGraph, content_key, transpose_of
 from .hypotheses import Hypothesis
@@ -198,7 +198,7 @@ def transpose_increment(j: int) -> Callable:
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
-        still[j], moving[j] = node.operands[j], operands[j] - node.operands[j]
+        still[j], moving[j] = node.operands[j], increment(operands[j], node.operands[j])
         return node.compute(*still) + node.compute(*moving).T
 
     return changed

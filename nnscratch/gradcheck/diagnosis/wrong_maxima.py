@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Node, change_path
+from ..tape import Node, change_path, increment
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 from .reordered_axes import axes_in_words
@@ -54,7 +54,7 @@ def with_function(function: Callable, node: Node) -> Callable:
     """Return a change of forward: ``function(increments of all elements)`` is the increment of a maximum."""
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
     kwargs.setdefault("axis", 0)  # the default axis of np.maximum.reduce
-    return lambda node, x: node.result + function(x[0] - node.operands[0], **kwargs)
+    return lambda node, x: node.result + function(increment(x[0], node.operands[0]), **kwargs)
 
 
 def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -99,5 +99,5 @@ def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any
     """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)
-    u, v = (operands[i] - node.operands[i] if node.active[i] else 0 for i in (j, k))  # a constant may be infinite
+    u, v = (increment(operands[i], node.operands[i]) for i in (j, k))
     return node.result + f * u + g * v

@@ -10,7 +10,7 @@ Finite differences of the changed forward give the gradient that a backward with
 diagnosis compares this gradient with the gradient that the user's backward returned.
 """
 
-from .changes import change_path, record_operand, replace_factor, replace_slope, replace_upstream_by_ones
+from .changes import change_path, increment, record_operand, replace_factor, replace_slope, replace_upstream_by_ones
 from .tape import CannotTape, Node, Tape, flat_indices_of_view
 from .traced_projection import traced, traced_code
 
@@ -20,6 +20,7 @@ __all__ = [
     "Tape",
     "change_path",
     "flat_indices_of_view",
+    "increment",
     "record_operand",
     "replace_factor",
     "replace_slope",

@@ -24,14 +24,21 @@ import numpy as np
 from .tape import Node, Tape
 
 
+def increment(value: Any, before: Any) -> Any:
+    """Return ``value - before``, but 0 where both are the same infinity, as in scores that are masked with -inf."""
+    with np.errstate(invalid="ignore"):
+        moved = value - before
+    return moved if np.isfinite(moved).all() else np.where(value == before, 0.0, moved)
+
+
 def change_path(j: int, L: Callable) -> Callable:
     """Return a change that applies the function `L` to the increment of operand `j`, or of the result if `j` is -1."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if j == -1:
-            return node.result + L(node.compute(*operands) - node.result)
+            return node.result + L(increment(node.compute(*operands), node.result))
         operands = list(operands)
-        moved = operands[j] - node.operands[j]
+        moved = increment(operands[j], node.operands[j])
         for i in range(len(operands)):
             same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # both operands of x * x move
             if i == j or same:
@@ -50,7 +57,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
         still[j] = node.operands[j]
-        moving[j], moving[other] = operands[j] - node.operands[j], value
+        moving[j], moving[other] = increment(operands[j], node.operands[j]), value
         return node.compute(*still) + node.compute(*moving)
 
     return changed
@@ -60,7 +67,7 @@ def record_operand(tape: Tape, j: int) -> Callable:
     """Return a change that records the increment of operand `j` for a later `replace_slope`, and keeps the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
-        tape.recorded[node.number, j] = operands[j] - node.operands[j]
+        tape.recorded[node.number, j] = increment(operands[j], node.operands[j])
         return node.compute(*operands)
 
     return changed
@@ -75,7 +82,7 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if source[0] == node.number:
-            tape.recorded[source] = operands[source[1]] - node.operands[source[1]]
+            tape.recorded[source] = increment(operands[source[1]], node.operands[source[1]])
         return node.result + derivative(tape.recorded[source])
 
     return changed
@@ -88,7 +95,7 @@ def replace_upstream_by_ones(tape: Tape) -> Callable:
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
-        tape.added += float((node.compute(*operands) - node.result).sum())
+        tape.added += float(np.sum(increment(node.compute(*operands), node.result)))
         return node.result
 
     return changed

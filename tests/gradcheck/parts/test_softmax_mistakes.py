@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from wrong_gradients import assert_gives, graph_of, offered, the
 
+from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.diagnosis.softmax_mistakes import log_softmax, over_axis, softmax, softmax_jacobians
 
 X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
@@ -31,6 +32,7 @@ def test_softmax_over_an_axis():
     np.testing.assert_allclose(softmax(X, 1), forward(X))
     np.testing.assert_allclose(log_softmax(X, 1), log_forward(X))
     np.testing.assert_allclose(softmax(X + 1000, 1), forward(X))
+    np.testing.assert_allclose(softmax(X + [[1000], [0]], 1), forward(X))
 
 
 def test_wrong_jacobians_of_softmax():
@@ -119,6 +121,77 @@ def test_softmax_of_two_numbers_and_in_a_loop():
         y = forward(X)
         assert_gives(graph, needs(graph, "dy y (1 - y)"), x=R * y * (1 - y))
         assert_gives(graph, needs(graph, "dy"), x=R)
+
+
+@pytest.mark.parametrize("masked", [-1e9, -np.inf])
+def test_masked_softmax(masked):
+    mask = np.array([[True, False, False], [True, True, False]])
+    with graph_of(lambda x: forward(np.where(mask, x, masked)), X) as graph:
+        (R,) = graph.projection.weights
+        y = forward(np.where(mask, X, masked))
+        assert_gives(graph, needs(graph, "dy y (1 - y)"), x=R * y * (1 - y))
+        assert_gives(graph, needs(graph, "dy"), x=R * mask)
+        assert_gives(graph, needs(graph, "y (dy + sum(dy y))"), x=y * (R + sums(R * y)))
+
+
+@pytest.mark.parametrize("masked", [-1e9, -np.inf])
+def test_a_mistake_in_masked_attention_is_named(masked):
+    mask = np.tri(4, dtype=bool)
+
+    def attention(q, k, v):
+        p = forward(np.where(mask, q @ k.T, masked))
+        return p @ v, (q, k, v, p)
+
+    def backward(dy, cache):
+        q, k, v, p = cache
+        d = (dy @ v.T) * p * (1 - p)
+        return d @ k, d.T @ q, p.T @ dy
+
+    report = check_gradients((attention, backward), *np.random.default_rng(0).normal(size=(3, 4, 3)))
+    for name in "qk":
+        assert report.entries[name].diagnoses[0].mistake == "Jacobian reduced to its diagonal"
+    assert report.notes == []  # no search failed
+
+
+def test_the_input_of_softmax_is_a_sum():
+    with graph_of(lambda x, b: forward(x + b), X, X[0]) as graph:
+        (R,) = graph.projection.weights
+        y = forward(X + X[0])
+        assert_gives(graph, needs(graph, "dy y (1 - y)"), x=R * y * (1 - y), b=(R * y * (1 - y)).sum(0))
+    with graph_of(lambda x, b: log_forward(x + b), X[:, :2], X[0, :2]) as graph:  # of two classes
+        (R,) = graph.projection.weights
+        assert_gives(graph, needs(graph, "dy"), x=R, b=R.sum(0))
+
+
+def test_log_softmax_of_a_certain_class_is_zero():
+    x = np.array([[40.0, 0.0], [0.3, 0.1]])  # exp(40) + 1 is rounded to exp(40)
+    with graph_of(log_forward, x) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, needs(graph, "dy"), x=R)
+
+
+def test_the_input_of_softmax_in_a_loop_is_also_read_outside_of_the_loop():
+    def loop(x):
+        first, out = np.tanh(x[0]), []
+        for t in range(2):
+            e = np.exp(x[t])
+            out.append(e / e.sum())
+        return np.stack(out) + first
+
+    with graph_of(loop, X) as graph:
+        (R,) = graph.projection.weights
+        y = forward(X)
+        dx = R * y * (1 - y)
+        dx[0] += R.sum(0) * (1 - np.tanh(X[0]) ** 2)
+        assert_gives(graph, needs(graph, "dy y (1 - y)"), x=dx)
+
+
+def test_softmax_has_no_jacobian_along_an_axis_of_length_one():
+    for function in (forward, log_forward):
+        with graph_of(function, X[:, :1]) as graph:  # always 1
+            assert list(softmax_jacobians(graph)) == []
+        with graph_of(function, X[:1]) as graph:
+            assert not any("axis 0" in h.evidence for h in softmax_jacobians(graph))
 
 
 def test_the_movement_of_a_sum_over_another_axis():
