@@ -169,7 +169,7 @@ class ForwardGraph:
         inputs = self.projection.adapter.float_inputs()
         if name not in inputs or inputs[name].ndim == 0:
             return False
-        shapes = [np.shape(y) for y in self.projection.outputs if is_array(y)]
+        shapes = [y.shape for _, y in leaves("", self.projection.outputs) if is_array(y)]
         batch = [n for n, v in inputs.items() if v.ndim == 2 and v.shape[0] == inputs[name].shape[0]]
         return inputs[name].shape in shapes and len(batch) > 1
 

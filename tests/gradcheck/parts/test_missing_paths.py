@@ -3,6 +3,7 @@
 import numpy as np
 from wrong_gradients import assert_gives, graph_of, offered, the
 
+from nnscratch.gradcheck.diagnosis.hypotheses import Hypothesis
 from nnscratch.gradcheck.diagnosis.missing_paths import (
     cut_paths,
     scale_output_weights,
@@ -67,6 +68,7 @@ def test_a_missing_path():
         assert_gives(graph, by_x, x=R, w=X.T @ dz)
         ranks = [h.rank for h in cut_paths(graph) if h.mistake == "a path missing" and h.only is None]
         assert ranks == sorted(ranks, reverse=True)  # the last cut of a chain comes first
+        assert ranks[-1] < ranks[0]
 
 
 def test_a_missing_bias():
@@ -87,6 +89,20 @@ def test_a_missing_path_between_rounds():
         later = gradients(R, through=(True, False, False))
         assert_gives(graph, between, x=later["x"], h=0 * H)
         assert_gives(graph, cut, x=gradients(R, through=(False, False, False))["x"], h=0 * H)
+        assert cut.rank < min(h.rank for h in cut_paths(graph) if h.mistake == "a path missing")
+
+    def every_state(x, h, w):
+        hs = []
+        for t in range(3):
+            h = np.tanh(x[t : t + 1] + h @ w)
+            hs.append(h)
+        return np.concatenate(hs)
+
+    with graph_of(every_state, X, H, W) as graph:  # the first state still gets its gradient
+        (R,) = graph.projection.weights
+        dz = R * (1 - every_state(X, H, W) ** 2)
+        between = the(graph, cut_paths, "from round to round through `h`")
+        assert_gives(graph, between, x=dz, h=dz[:1] @ W.T)
 
 
 def test_rounds_of_one_path():
@@ -113,7 +129,10 @@ def test_rounds_of_one_path():
             assert h.mistake == mistake
             assert_gives(graph, h, w=c * X.sum(0)[:, None] * R)
         scaled = [h.rank for h in offered(graph, cut_paths) if "in every round" in h.evidence]
-        assert scaled[0] < min(kept) and scaled[-1] > max(whole)
+        twice = [h.rank for h in cut_paths(graph) if h.mistake == "counted twice"]
+        assert max(scaled[0], *twice) < min(kept) and scaled[-1] > max(whole)
+        assert scaled[0] < the(graph, upstream_missing, "dy were 1").rank
+        assert max(h.rank for h in skipped_rounds(graph)) < min(whole)
 
 
 def test_two_rounds_have_no_rounds_that_are_not_counted():
@@ -124,7 +143,11 @@ def test_two_rounds_have_no_rounds_that_are_not_counted():
         return s
 
     with graph_of(two, X, W) as graph:
+        (R,) = graph.projection.weights
         assert not any(m.endswith("not counted") for m in mistakes(cut_paths(graph)))
+        h = the(graph, cut_paths, "as if `w` were used only in the last of 2 rounds")
+        assert_gives(graph, h, w=np.outer(X[1], R))
+        assert_gives(graph, the(graph, skipped_rounds, "the first of 2 rounds"), w=np.outer(X[1], R))
 
 
 def test_a_state_and_an_output():
@@ -153,14 +176,38 @@ def test_a_state_and_an_output():
         assert len(set(names)) == 2
         ignored = [h for h in cut_paths(graph) if f"ignores the gradient of {names[-1]}" in h.evidence]
         assert mistakes(ignored) == ["the state's own path missing"] * 2 and len(ignored[0].changes) == 3
+        assert "no gradient passed through `h`" in ignored[0].evidence
+        assert "no gradient came back from round to round through `h`" in ignored[1].evidence
         assert_gives(graph, ignored[0], x=dx(0, 0), h=0 * H)
         assert_gives(graph, ignored[1], x=dx(0, 0))
         turned = [h for h in cut_paths(graph) if f"and of the gradient of {names[-1]}" in h.evidence]
         assert mistakes(turned) == ["sign flipped"] * 2 and [len(h.changes) for h in turned] == [3, 2]
         assert_gives(graph, turned[0], x=dx(1, -1, -1.0))
-        assert turned[0].rank < ignored[0].rank < 3.1
+        assert turned[0].rank < the(graph, upstream_missing, "dy were 1").rank < ignored[0].rank < 3.1
     with graph_of(recurrent, X, H, W) as graph:  # the only output cannot be ignored
         assert not any("ignores" in h.evidence for h in cut_paths(graph))
+
+    def with_indices(x, h, w):
+        h = recurrent(x, h, w)
+        return h, np.argmax(h, axis=1)
+
+    with graph_of(with_indices, X, H, W) as graph:  # an output of integers has no gradient
+        assert not any("ignores" in h.evidence for h in cut_paths(graph))
+
+
+def test_an_output_of_one_step_that_backward_ignores():
+    def step(x, h, w):
+        c = np.tanh(x @ w + h)
+        return c * 2.0, c
+
+    with graph_of(step, X, X[:, :1] + 1, W[:, :1]) as graph:
+        ((double, single),) = graph.projection.weights
+        slope = 1 - np.tanh(X @ W[:, :1] + X[:, :1] + 1) ** 2
+        for number, place, dy in ((0, "c * 2.0", single), (1, "np.tanh(x @ w + h)", 2 * double)):
+            words = f"backward ignores the gradient of output[0][{number}]"
+            (h,) = [h for h in cut_paths(graph) if h.evidence == words]
+            assert h.place.endswith(place)
+            assert_gives(graph, h, h=dy * slope)
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------
@@ -182,6 +229,11 @@ def test_skipped_rounds():
         assert_gives(graph, found["last of 3 rounds"], x=0 * X, w=0 * W)
         ranks = [h.rank for h in skipped_rounds(graph)]
         assert ranks[0] == ranks[1] < ranks[2] < ranks[0] + 0.1
+    with graph_of(lambda x, w: np.tanh(sums(x, w)), X, W) as graph:  # with an operation after the loop
+        (R,) = graph.projection.weights
+        dy = R * (1 - np.tanh(sums(X, W)) ** 2)
+        h = the(graph, skipped_rounds, "through the first 2 of 3 rounds")
+        assert_gives(graph, h, w=np.outer(X[2], dy))
     with graph_of(sums, X, W) as graph:
         assert all("round of the loop" in m for m in mistakes(skipped_rounds(graph)))
     with graph_of(lambda x, w: x @ w, X, W) as graph:
@@ -212,6 +264,26 @@ def test_two_statistics_that_backward_takes_for_constants():
         h = the(graph, two_cut_paths, "`m`", "`s`")
         assert h.mistake == "a path missing"
         assert_gives(graph, h, x=R * (X * X).sum(1, keepdims=True))
+        assert h.rank > max(h.rank for h in cut_paths(graph) if h.mistake == "a path missing")
+        graph.can_be_wrong = set()  # no single mistake explains the gradient
+        assert the(graph, two_cut_paths, "`m`", "`s`").changes.keys() == h.changes.keys()
+
+    def turned(x):
+        m, s = x.mean(axis=1, keepdims=True), (x * x).sum(axis=1, keepdims=True)
+        return s * (m - x)
+
+    with graph_of(turned, X) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, two_cut_paths, "`m`", "`s`"), x=-R * (X * X).sum(1, keepdims=True))
+
+    def one_operation(x):
+        column, row = x.mean(axis=1, keepdims=True), x.mean(axis=0, keepdims=True)
+        return x + column * row
+
+    with graph_of(one_operation, X) as graph:  # the same as no gradient through the product
+        assert list(two_cut_paths(graph)) == []
+    with graph_of(lambda x: np.tanh(x * 2.0) - np.exp(x * 3.0), X) as graph:  # no statistics
+        assert list(two_cut_paths(graph)) == []
     with graph_of(lambda x: x - x.mean(axis=1, keepdims=True), X) as graph:
         assert all("`x.mean" in h.evidence for h in two_cut_paths(graph))
     with graph_of(lambda x, b: x * b, X, H) as graph:  # b is an array, and not a statistic
@@ -235,6 +307,10 @@ def test_a_backward_that_ignores_dy():
         assert len(list(upstream_missing(graph))) == 1  # the matrix x @ w, and not the single numbers
     with graph_of(recurrent, X, H, W) as graph:
         assert len(list(upstream_missing(graph))) == 1  # and no operation of a loop
+    with graph_of(lambda x: (np.tanh(x * 2.0), np.argmax(x)), X[0]) as graph:  # two elements, and an index
+        assert len(list(upstream_missing(graph))) == 3
+    with graph_of(lambda x, c: np.tanh((x * c).sum()), X, np.array(2.0)) as graph:
+        assert len(list(upstream_missing(graph))) == 1
     with graph_of(lambda a, b: a * b + a, np.array(2.0), np.array(3.0)) as graph:
         assert len(list(upstream_missing(graph))) == 2  # in a graph of numbers, each result counts
 
@@ -246,6 +322,9 @@ def test_two_axes_of_dy_are_exchanged():
         h = the(graph, upstream_transposed)
         assert h.mistake == "transposed" and "axes 0 and 1 of dy were" in h.evidence
         assert_gives(graph, h, x=3 * R.T)
+    with graph_of(lambda x, b: x + b, square, H[0]) as graph:
+        bias = next(h for h in cut_paths(graph) if h.mistake == "bias's share missing")
+        assert the(graph, upstream_transposed).rank < bias.rank
     with graph_of(lambda x: (x[0], x * 3.0), cube) as graph:
         ((first, second),) = graph.projection.weights
         dx = 3 * second.swapaxes(1, 2)
@@ -271,3 +350,5 @@ def test_paths_that_lie_once_on_every_way():
     with graph_of(lambda x, w: np.tanh(x @ w) + x, X, W) as graph:
         found = {path: cut for cut, _, _, path in single_paths(graph)}
         assert set(found) >= {"`w`", "`x`", "`x @ w`", "`np.tanh(x @ w)`"}
+        (R,) = graph.projection.weights
+        assert_gives(graph, Hypothesis(0, "", "", "", found["`x @ w`"]), x=R, w=0 * W)
