@@ -71,6 +71,7 @@ class Snapshot:
         self.containers: list[tuple[Any, Any]] = []  # each container with a copy of its members
         self._arrays: list[tuple[Any, Any]] = []  # each array with a copy of its values
         self._values: dict[int, Any] = {}
+        self._classes: set[int] = set()  # each class is recorded once, and not for each of its instances
         self.generators: list[Any] = []
         self.places: list[tuple[Steps, Any]] = []
         self._roots = roots  # keeps the objects alive, so that no new object gets the same id
@@ -129,7 +130,8 @@ class Snapshot:
                 yield from ((("attribute", name), member) for name, member in attributes.items())
             for cls in type(value).__mro__:
                 if cls.__module__ not in ("builtins", "numpy"):
-                    if not cls.__module__.startswith(PACKAGE):
+                    if not cls.__module__.startswith(PACKAGE) and id(cls) not in self._classes:
+                        self._classes.add(id(cls))
                         self.containers.append((ClassAttributes(cls), class_attributes(cls)))
                     kinds = (list, dict, set, deque, *GENERATORS)
                     for name, member in vars(cls).items():

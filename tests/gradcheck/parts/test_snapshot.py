@@ -16,6 +16,7 @@ import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.snapshot import (
+    ClassAttributes,
     Snapshot,
     default_names,
     equal_arrays,
@@ -279,6 +280,11 @@ def test_the_attributes_of_classes_are_restored():
     assert (Counter.calls, Counter.last) == (0, None) and not hasattr(Counter, "created") and Base.table is table
     assert "table" not in vars(Counter) and Counter.forward(counter, 3) == 3
     before.restore()
+
+
+def test_the_attributes_of_a_class_are_recorded_once():
+    recorded = [c.cls for c, _ in Snapshot([Counter() for _ in range(3)]).containers if isinstance(c, ClassAttributes)]
+    assert recorded == [Counter, Base]
 
 
 def helper():
