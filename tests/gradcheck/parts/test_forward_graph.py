@@ -133,6 +133,58 @@ def test_numbers_are_arrays_only_if_all_variables_are_numbers():
         assert all(values[0].ndim for values, _ in graph.arrays[1].values())
 
 
+def test_a_number_is_no_array_beside_arrays():
+    with graph_of(lambda x, c: x * c, X, np.array(2.0)) as graph:
+        assert all(values[0].ndim for values, _ in graph.arrays[1].values())
+
+    def total(x):
+        s = 0.0  # in the first round, a number
+        for t in range(3):
+            s = s + x[t]
+        return s
+
+    with graph_of(total, X) as graph:
+        assert all(isinstance(v, np.ndarray) for values, _ in graph.arrays[3].values() for v in values)
+
+
+def test_each_round_of_two_has_arrays_of_its_own():
+    with graph_of(layers, X, X + 1, X + 2) as graph:
+        alone = [values[0] for values, name in graph.arrays[1].values() if name == "v"]
+        np.testing.assert_array_equal(alone, [X + 1, X + 2])
+
+
+def test_an_array_like_an_operand_has_its_shape():
+    with graph_of(lambda x, z: np.tanh(x) * z, X, X + 1) as graph:
+        product = graph.families[graph.nodes[1].family]
+        assert [values[0].shape for values, _ in graph.arrays_like_operand(product, 0)] == [X.shape] * 2
+
+
+def test_the_edges_at_which_a_mistake_is_possible():
+    with graph_of(lambda x, w: np.tanh(x @ w), X, W) as graph:
+        graph.can_be_wrong = {(graph.nodes[0].family, -1), (graph.nodes[1].family, 0)}
+        assert edges(graph) == [("matmul", -1, None), ("tanh", 0, None)]
+        assert len(edges(graph, every=True)) == 5
+
+
+def test_an_operand_that_is_active_in_some_rounds_is_an_edge():
+    def from_zeros(x, w):
+        h = np.zeros(2)
+        for t in range(3):
+            h = np.tanh(x[t] + h @ w)
+        return h
+
+    def powers(x):
+        h = x
+        for _ in range(2):
+            h = h * x  # a square in the first round
+        return h
+
+    with graph_of(from_zeros, X, W) as graph:
+        assert ("matmul", 0, None) in edges(graph)
+    with graph_of(powers, X) as graph:
+        assert ("multiply", 1, "x") in edges(graph)
+
+
 def test_arrays_like_an_operand():
     def forward(x, w, v, b):
         c = x @ w
@@ -289,6 +341,8 @@ def test_a_bias_is_not_broadcast_if_there_is_one_example():
     assert biases(with_product, (3, 2), (2, 3), (3, 3)) == []  # a matrix
     assert biases(lambda w, x, u, h, b: w @ x + u @ h + b, (3, 2), (2,), (3, 4), (4,), (3,)) == ["b"]
     assert biases(lambda w, x: x + w @ x, (3, 3), (3,)) == []  # x is not only added
+    assert biases(lambda w, x, h, b: w @ x + h + b, (3, 2), (2,), (3,), (3,)) == ["h", "b"]
+    assert biases(lambda a, b, c: a + b + c, (3,), (3,), (3,)) == biases(lambda a, b: a + b, (), ()) == []
     assert biases(lambda a, b: a + b, (3,), (3,)) == biases(lambda a, b: a * 2.0 + b, (3,), (3,)) == []
 
 
@@ -353,6 +407,8 @@ def test_a_loop_over_the_time_axis_of_integer_inputs_runs_over_time():
 
     with graph_of(embedded, ids, W) as graph:
         assert graph.is_time_loop(3) and not graph.is_time_loop(2)
+    with graph_of(lambda ids, c: sum(c[i] * 2.0 for i in ids), np.array([0, 1, 1]), W) as graph:
+        assert not graph.is_time_loop(3)  # one axis is an axis of samples
 
 
 def test_a_loop_over_a_time_axis_of_the_output_runs_over_time():
