@@ -85,6 +85,34 @@ def test_the_gradient_of_a_state_is_lost():
         assert all(h.mistake == "accumulator not reset" for h in state_mistakes(graph))
 
 
+def test_the_first_state_keeps_its_gradient_if_only_later_rounds_lose_it():
+    def forward(x, h, w):
+        out = []
+        for t in range(3):
+            h = np.tanh(x[t : t + 1] + h @ w) + 0.5 * h
+            out.append(h)
+        return np.concatenate(out)
+
+    with graph_of(forward, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        later, every = [h for h in state_mistakes(graph) if h.mistake == "the state's own path missing"]
+        for hypothesis, cut in ((later, (1, 2)), (every, (0, 1, 2))):
+            dx, dh = backward([R[:1], R[1:2], R[2:]], 2, cut=cut)
+            assert_gives(graph, hypothesis, x=dx, h=dh)
+
+
+def test_a_state_of_two_rounds():
+    def forward(x, h, w):
+        for t in range(2):
+            h = np.tanh(x[t : t + 1] + h @ w)
+        return h
+
+    with graph_of(forward, X, H, W) as graph:
+        graph.can_be_wrong = set()  # a mistake of several edges is tested where no single edge can be wrong
+        ((nodes, j),) = find_states(graph)[0]
+        assert (nodes[0].name, j) == ("matmul", 0)
+
+
 def test_the_gradient_of_a_state_is_never_reset():
     with graph_of(every_state, X, H, W) as graph:
         (R,) = graph.projection.weights
@@ -156,6 +184,8 @@ def test_the_value_of_another_round():
     assert [values for values, _ in found([a, b, c], None)][:2] == [[2, 3, 3], [3, 1, 2]]
     assert "later" in found([a, b, c], d)[0][1] and "earlier" in found([a, b, c], d)[1][1]
     assert "reversed" in found([a, b, c], d)[-1][1]
+    assert [values for values, _ in found([0 * a, b, 0 * c], d)][3] == [0, 0, 2]
+    assert [values for values, _ in found([0 * a, b, 0 * c], d)][6] == [2, 0, 0]
     assert len(found([a, b], None)) == 7 and found([a], d) == [] and found([a, np.ones(3)], d) == []
 
 
