@@ -3,6 +3,7 @@
 import numpy as np
 from wrong_gradients import assert_gives, graph_of, the
 
+from nnscratch.gradcheck.diagnosis.missing_paths import cut_paths
 from nnscratch.gradcheck.diagnosis.wrong_sums import along_axis, wrong_sums
 
 X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7], [0.9, 0.4, 1.3]])
@@ -18,6 +19,19 @@ def test_a_sum_over_all_axes_or_over_the_other_axis():
         turned = the(graph, wrong_sums, "over all axes except axis 0", "must keep axis 1")
         assert_gives(graph, turned, b=R.sum(1), x=R)
         assert len(list(wrong_sums(graph))) == 2
+
+
+def test_a_bias_of_two_elements_that_comes_first():
+    with graph_of(lambda x, b: b + x, X[:2, :2], B[:2]) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, wrong_sums, "`b` over all axes, not only"), b=np.full(2, R.sum()), x=R)
+        assert_gives(graph, the(graph, wrong_sums, "over all axes except axis 0"), b=R.sum(1), x=R)
+
+
+def test_a_wrong_axis_is_reported_before_a_missing_bias():
+    with graph_of(lambda x, b: x + b, X, B) as graph:
+        missing = next(h for h in cut_paths(graph) if h.mistake == "bias's share missing")
+        assert max(h.rank for h in wrong_sums(graph)) < missing.rank
 
 
 def test_a_broadcast_factor():
