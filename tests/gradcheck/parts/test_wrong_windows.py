@@ -668,3 +668,14 @@ def test_all_rounds_of_a_loop_that_has_not_run_before_are_one_family():
 
     with graph_of(pool, X) as graph:
         assert [len(nodes) for nodes in graph.families.values()] == [3, 1]
+
+
+def test_rows_and_columns_of_windows_are_exchanged_only_in_a_square_of_windows():
+    def exchanged(rows, columns):
+        starts = np.array([(i, j) for i in rows for j in columns])
+        moves = window_moves(starts, (9, 9), np.array([True, True]))
+        return [(words, move) for words, mistake, move in moves if mistake == "transposed"]
+
+    ((words, move),) = exchanged((0, 2, 4), (0, 2, 4))
+    assert words == "were read with axes 0 and 1 exchanged" and move(np.array([4, 2])).tolist() == [2, 4]
+    assert exchanged((0, 2, 4), (0, 1, 2)) == exchanged((0, 2, 4), (0, 2)) == exchanged((0, 2), (1, 3)) == []
