@@ -14,7 +14,7 @@ stream records, cuBLAS cannot allocate memory for intermediate results, so `Prod
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import functools
 import os
 import sys
@@ -28,6 +28,9 @@ import numpy as np
 
 from .device import Array, array_module
 from .kernels import condition
+
+with contextlib.suppress(ImportError):
+    import ctypes  # the Python of a browser does not have it, and no GPU either
 
 WORKSPACE = 32 << 20  # the size in bytes; cuBLAS uses this size by default on the largest GPUs
 TF32_TENSOR_OP_MATH = 3  # a constant of cublas_api.h

@@ -1,5 +1,6 @@
 """Test the process of the worker: its surroundings, its end, and the processes that it leaves behind."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from nnscratch.gradcheck.command import process
-from nnscratch.gradcheck.command.orphans import Orphans, children
+from nnscratch.gradcheck.command.orphans import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, Orphans, children
 from nnscratch.gradcheck.command.process import ROOT, Worker, WorkerFailed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found through /proc")
@@ -149,7 +150,17 @@ def orphan():
 
 
 @pytest.fixture
-def own():
+def no_subreaper():
+    """Let orphans go to another process. An earlier test may have left this process as their new parent."""
+    was, prctl = ctypes.c_int(0), ctypes.CDLL(None).prctl
+    prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(was))
+    prctl(PR_SET_CHILD_SUBREAPER, 0)
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, was.value)
+
+
+@pytest.fixture
+def own(no_subreaper):
     """Start a process that is no orphan."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
     yield pid
@@ -178,7 +189,7 @@ def test_orphans_of_an_outer_block_still_come_after_an_inner_block(own):
 
 
 @pytest.mark.parametrize("changed", ["platform", "proc"])
-def test_a_system_without_proc_has_no_orphans(monkeypatch, changed):
+def test_a_system_without_proc_has_no_orphans(no_subreaper, monkeypatch, changed):
     with monkeypatch.context() as patch:
         if changed == "platform":
             patch.setattr(sys, "platform", "win32")
