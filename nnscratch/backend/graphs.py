@@ -155,7 +155,7 @@ def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
             products.use(stream)
             products.matmul(one, one, out=xp.empty_like(one))  # raises if cuBLAS does not work
             return products
-    except (OSError, RuntimeError, MemoryError):  # CuPy loaded a file with another name, or the GPU's memory is full
+    except (OSError, RuntimeError, MemoryError):  # a library of another name, cuBLAS failed, or the memory is full
         return None
 
 

@@ -321,10 +321,7 @@ def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
 
 
 def names_of(function: Callable, count: int) -> list[str]:
-    """Return `count` names for inputs: the names of the first arguments of `function`, or input_0, input_1, ...
-
-    The names input_0, input_1, ... are used if `function` has fewer than `count` arguments.
-    """
+    """Return the names of the first `count` arguments of `function`, or input_0, input_1, ... if it has fewer."""
     names = [p.name for p in inspect.signature(function).parameters.values() if "VAR" not in p.kind.name]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
@@ -340,8 +337,7 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
     """Return the headline and the details for a report that finds a wrong gradient."""
     for entry in report:
         for diagnosis in entry.diagnoses:
-            if ".py" in diagnosis.place:  # the place may be a line of the reference, which is secret
-                diagnosis.place = ""
+            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # lines of the reference are secret
     wrong = [entry.name for entry in report if entry.verdict != "right"]
     right = [entry.name for entry in report if entry.verdict == "right"]
     what = f"{gradients_of(wrong)} not right" if wrong else f"{name_of(part)} is not right"
