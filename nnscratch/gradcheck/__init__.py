@@ -4,7 +4,7 @@ The steps of a check, and the files that do them:
 
     checker.py                       check_gradients: the steps in order; settings.py contains its options
     adapters/                        one adapter for each form of code: a Module, a pair of functions, an object, ...
-    pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
+    pairing.py, gradient_names.py    find the gradient of each weight; places.py: where the code stores its arrays
     snapshot.py, random_states.py    record the user's objects and random generators, and restore them after the check
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py, stale_forward.py       faults that a comparison of gradients cannot find
@@ -13,11 +13,11 @@ The steps of a check, and the files that do them:
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
-    kinks.py, kink_units.py          several units at a kink, such as ReLUs at 0; zero_units.py: units that are zero
-    noise.py                         an f that does not change smoothly, because of rounding
+    kinks.py, kink_units.py          check points without a derivative, such as 0 for ReLU; zero_units.py: exact zeros
+    noise.py                         finds an f that does not change smoothly, because of rounding
     small_constants.py               accepts a gradient that leaves out the eps of log(p + eps)
-    verdict.py                       right, wrong or cannot tell
-    diagnosis/                       which mistake explains a wrong gradient; tape/ records forward
+    verdict.py                       decides the verdict: right, wrong or cannot tell
+    diagnosis/                       finds the mistake that explains a wrong gradient; tape/ records forward
     report.py, printing.py           the result; pictures.py and animated.py draw it, command/ is the shell command
 
 >>> import numpy as np, nnscratch as nn

@@ -25,7 +25,7 @@ def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
 
 
 def changes_in_place(value: Any) -> bool:
-    """Return True for a float array that is not read-only. Other values are replaced by float64 arrays."""
+    """Return True for a float array that is not read-only. The check replaces any other value by a float64 array."""
     return is_array(value) and value.dtype.kind == "f" and is_writeable(value)
 
 

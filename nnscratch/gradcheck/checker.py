@@ -6,8 +6,8 @@
 3  Run backward once for the analytic gradients. Search for arrays that affect the outputs but have no gradient.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
-5  Compare the analytic and the numeric gradients, and decide the verdict. Some elements need a separate test, because
-   several units have a kink there: a point without a derivative, such as 0 for ReLU.
+5  Compare the analytic and the numeric gradients, and decide the verdict. A kink is a point without a derivative, such
+   as 0 for ReLU. If several ReLUs are at their kinks, the affected elements need a separate test.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
 7  Restore everything.
 """
@@ -199,7 +199,7 @@ class Check:
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
         for trap in report.traps:
             if trap.kind == WRITES and any(entry.verdict == "wrong" for entry in report):
-                trap.severity = "wrong"  # the likely reason for the wrong gradients
+                trap.severity = "wrong"  # the changed input is the likely reason for the wrong gradients
         report.evaluations = differences.evaluations
         if differences.complex_step_used:
             report.method = "complex step in float64, confirmed by central differences"

@@ -94,7 +94,9 @@ def completeness_traps(
     missing = [u for u in moving if u not in constants]
     noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
-        why = "its name or the object that holds it" if len(noted) == 1 else "their names or the objects that hold them"
+        why = "its name or the object that contains it"
+        if len(noted) > 1:
+            why = "their names or the objects that contain them"
         report.notes.append(f"{listed(noted)}: treated as constant, because of {why}")
     if restricted and missing:
         report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not contain it")
@@ -217,7 +219,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         moved = True
     if moved and len(changed) == 1:
         u = changed[0]
-        now = holder_at(projection.state_roots, (*u.places[0], ("", "")))
+        now = holder_at(projection.state_roots, (*u.places[0], ("", "")))  # holder_at does not follow the last step
         moved = now is u.array and bool((u.array == new[0]).all())
     projection.back_to_start()
     return moved

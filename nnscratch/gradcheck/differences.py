@@ -29,7 +29,8 @@ class Differences:
     Attributes
     ----------
     centre, magnitude : float
-        f for the current values of the arrays, and the sum of the absolute values of its terms R * y.
+        f for the current values of the arrays, and the sum of the absolute values of its terms R * y. Here y are the
+        outputs, and R are their weights.
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
@@ -143,9 +144,9 @@ class Differences:
         return evaluate_at
 
     def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
-        """Replace differences by values of the complex step.
+        """Replace the finite differences by derivatives from the complex step.
 
-        Keep the differences if the code does not accept complex numbers, or if the two methods disagree.
+        Keep the finite differences if the code does not accept complex numbers, or if the two methods disagree.
 
         Parameters
         ----------

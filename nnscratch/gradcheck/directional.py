@@ -97,9 +97,9 @@ def locate_wrong_part(
 
 
 def smallest_true(condition: Callable[[int], bool], largest: int) -> int:
-    """Return the smallest k from 1 to `largest` for which `condition` holds, by bisection.
+    """Return the smallest k from 1 to `largest` for which `condition` is true, by bisection.
 
-    If the condition holds for some k, it must hold for all larger k.
+    If the condition is true for some k, it must be true for all larger k.
     """
     if condition(1):
         return 1

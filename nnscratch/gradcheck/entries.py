@@ -17,7 +17,7 @@ from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
 LOCATE_BUDGET = 300  # the largest number of forward passes in a search for wrong elements
-MAX_REFERENCE_SIZE = 5000  # if backward's gradient is unusable, the true gradient of a larger array is not measured
+MAX_REFERENCE_SIZE = 5000  # the largest array whose true gradient is measured if backward's gradient is unusable
 
 
 class EntryChecker:
@@ -115,9 +115,9 @@ class EntryChecker:
 
         If a derivative is wrong, measure enough directions for a diagnosis.
 
-        At a kink, f has no derivative, but two one-sided derivatives. If several units have a kink, a right gradient
-        may give a derivative outside the interval between the two. So if the gradient looks wrong only along
-        directions with kinks, a sample of single elements decides the verdict.
+        At a kink, f has no derivative, but it has two one-sided derivatives. If several units, such as ReLUs, are at
+        their kinks, a right gradient may give a derivative outside the interval between the one-sided derivatives. So
+        if the gradient looks wrong only along directions with kinks, a sample of single elements decides the verdict.
         """
         before = self.differences.evaluations
         derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)
@@ -138,7 +138,10 @@ class EntryChecker:
             entry = self.by_elements(name, array, analytic, self._sample(array, analytic))
             if entry.verdict == "right" and entry.checked < array.size:
                 entry.verdict = "cannot tell"
-                entry.reason = f"several kinks lie on the directions; the {entry.checked} elements checked are right"
+                entry.reason = (
+                    f"f has several kinks along the directions; the {entry.checked} elements that were compared one "
+                    f"by one are right"
+                )
         elif self.settings.diagnose:
             missing = DIAGNOSIS_DIRECTIONS - self.settings.directions
             derivatives += measure_directions(self.differences, array, missing, self.rng)
@@ -147,7 +150,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry that has no diagnosis. Add them to its reason."""
+        """In directional mode, find the wrong elements of each entry without a diagnosis. Add them to its reason."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

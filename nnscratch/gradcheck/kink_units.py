@@ -1,14 +1,14 @@
 """Decide if a gradient is allowed at a point where several units have a kink.
 
-A kink is a point at which a function has no derivative, such as zero for ReLU. At a kink of one unit, backward may use
-any slope between the two one-sided slopes. If several units have a kink at the same point, backward may use a different
-slope for each unit. Then an allowed gradient is
+A kink is a point at which a function has no derivative, such as zero for ReLU. A unit is one element of the result of
+such a function. At a kink of one unit, backward may use any slope between the two one-sided slopes. If several units
+have a kink at the same point, backward may use a different slope for each unit. Then an allowed gradient is
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
 Here J_u is the jump of the gradient if only unit u moves from one side of its kink to the other. The same theta must
-explain the gradients of all arrays, for several gradients dy of the outputs. To find the jumps, this file runs backward
-at nearby points, where no unit lies on a kink:
+explain the gradients of all arrays. It must also explain them for several values of dy, the gradient with respect to
+the outputs. To find the jumps, this file runs backward at nearby points, where no unit lies on a kink:
 
 1  If an element of the gradient has only two different values at these points, it depends on one unit. At the kink, the
    element must lie between the two values.
@@ -45,7 +45,8 @@ class KinkUnits:
     ----------
     projection : Projection
     gradients : dict of str to ndarray
-        The gradients from backward at the current point. Only arrays whose gradient is right at points without a kink.
+        The gradients from backward at the current point, for the arrays whose gradient is right at points without a
+        kink.
     first : dict of str to list of tuple
         For each array, the elements that seem to lie on kinks. The search always compares these elements.
     rng : numpy.random.Generator

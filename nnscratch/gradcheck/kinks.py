@@ -40,12 +40,13 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -> None:
     """Widen the accepted interval at elements where several outputs have a kink.
 
-    An example is max pooling with overlapping windows, in which an element x equals another element of each window. If
-    x grows, it becomes the only maximum of all its windows. If x shrinks, it is the maximum of no window. Backward may
-    choose the maximum of each window separately, so it may use a different slope for each output. Let R_k be the weight
-    of output k, and let [low_k, high_k] be the interval between the one-sided derivatives of output k. Then the
-    accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If some R_k are negative, this interval may
-    be wider than the interval between the one-sided derivatives of f.
+    An example is max pooling with overlapping windows. Suppose that an element x lies in several windows, and that each
+    of these windows has a second maximum equal to x. If x grows, it becomes the only maximum of each window. If x
+    shrinks, it is the maximum of no window. Backward may choose the maximum of each window separately, so it may use a
+    different slope for each output. Let R_k be the weight of output k, and let [low_k, high_k] be the interval between
+    the one-sided derivatives of output k. Then the accepted interval is the sum over the outputs k of
+    R_k [low_k, high_k]. If some R_k are negative, this interval may be wider than the interval between the one-sided
+    derivatives of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -80,15 +81,16 @@ def settle_kinks(
 ) -> None:
     """Decide the verdict on arrays with kinks, if the one-sided derivatives of single elements are not enough.
 
-    An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
-    some down. PyTorch and other frameworks use the slope 0 for all these units. The resulting gradient is right, but it
-    can lie outside the interval between the one-sided derivatives of f. And a wrong slope such as -0.5 can give a
-    gradient inside this interval. So the test has these steps:
+    An example is a hidden layer relu(x w) at x = 0. Each output of this layer is called a unit. A change of x moves
+    several units off their kinks, some up and some down. PyTorch and other frameworks use the slope 0 for all these
+    units. The resulting gradient is right, but it can lie outside the interval between the one-sided derivatives of f.
+    Moreover, a wrong slope such as -0.5 can give a gradient inside this interval. So the test has these steps:
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays unchanged.
     2. If sums inside forward are exactly zero, such as x w, change each of these sums separately (zero_units.py).
-    3. Otherwise use the gradients from backward at nearby points to find the jump of each unit (kink_units.py).
+    3. Otherwise compare the gradients from backward at nearby points. They show how much the gradient jumps at the kink
+       of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
        These points do not show every combination of slopes. So make each range wider, at most three times as wide, and
        accept an element inside the wider range. If other elements look wrong, the verdict is "cannot tell".
@@ -139,10 +141,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare the two derivatives with respect to one element in `suspects`. The gradients of all suspects
-    may be zero near the kink. So at a few more points, compare the derivatives with respect to another element: the
-    element with the largest gradient. If `suspects` is None, compare derivatives along random directions. If the two
-    derivatives differ, try a smaller step too, because a nearby point may lie close to another kink.
+    At each point, compare the derivatives with respect to one element in `suspects`. The gradients of all suspects may
+    be zero near the kink. So at a few more points, compare the derivatives with respect to another element: the element
+    with the largest gradient. If `suspects` is None, compare derivatives along random directions. If backward and the
+    finite difference disagree, try a smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]

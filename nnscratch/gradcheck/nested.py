@@ -1,6 +1,7 @@
 """Nested tuples, lists and dictionaries of arrays, as forward takes and returns them.
 
-A leaf is an array or any other single value. ``("state", (h, c))`` has the leaves ``state[0]`` and ``state[1]``.
+A leaf is an array or any other single value. If the tuple (h, c) is called ``state``, its leaves are called
+``state[0]`` and ``state[1]``.
 """
 
 from __future__ import annotations

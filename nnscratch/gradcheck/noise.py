@@ -24,7 +24,7 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # the largest relative difference of three results that count as steady
-UNKNOWN = 0.3  # if three results differ by more at all steps, relative to their size, the derivative is unknown
+UNKNOWN = 0.3  # if even the best three results have a larger relative difference, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # the largest number of elements of an array that are measured again
 
@@ -106,7 +106,10 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """If f is noisy, measure again the elements that look wrong (`steady_derivative`), and set the verdict."""
+    """Use `steady_derivative` to measure again the elements that look wrong, and set the verdict.
+
+    Call this function only if f is noisy.
+    """
     suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
     suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
     measured = suspects[:MAX_ELEMENTS]

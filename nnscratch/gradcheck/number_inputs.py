@@ -30,7 +30,7 @@ def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
     try:
         ys = adapter.run()
         adapter.gradients(weights_like_outputs(projection_weights(ys), ys))
-    except Exception:  # any error of the checked code, which the check itself will raise again
+    except Exception:  # the checked code may raise any error, and the check will raise it again
         return False
     finally:
         before.restore()

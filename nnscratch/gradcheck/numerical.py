@@ -4,11 +4,13 @@
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-The error of R(h) has a bound with two terms: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off.
-If the bound is too large, `estimate` tries smaller steps. If |x| is small, the last steps are proportional to |x|.
+The error of R(h) has a bound with two terms: |D(h) - D(2h)| for truncation, and eps M / h for round-off. Here M is the
+sum of the absolute values of the terms that f adds. If the bound is too large, `estimate` tries smaller steps. If |x|
+is small, the last steps are proportional to |x|.
 
-A kink is a point at which f has no derivative, but two one-sided derivatives. Where f is smooth, |D+ - D-| = O(h^3) is
-smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or from noise. Suppose that D+ and D- still
+A kink is a point at which f has two different one-sided derivatives, and so no derivative. Where f is smooth,
+|D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or from noise. Suppose
+that D+ and D- still
 differ at a step h that is smaller than |x| and smaller than the array's typical |x|. Then x lies on a kink, and every
 value between D- and D+ is accepted as the derivative.
 
@@ -32,7 +34,9 @@ from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|, additional steps: times |x|, and times the array's typical |x|
+# Additional steps for small |x|. One set of steps is these numbers times |x|. The other set is these numbers times the
+# typical |x| of the array.
+SMALL_VALUE_STEPS = (2e-2, 2e-4)
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:
@@ -43,10 +47,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     f : callable
         Takes `x` and returns one number.
     x : float array
-        The function changes its elements one after the other, and restores them.
+        `numerical_gradient` changes the elements of `x` one after the other, and restores them.
     eps : float, optional
-        The step of a plain central difference. By default, the function uses Richardson's formula, with steps that fit
-        each value. This formula gives about eleven correct digits where `f` is smooth.
+        The step of a plain central difference. By default, `numerical_gradient` uses Richardson's formula, with steps
+        that fit each value. This formula gives about eleven correct digits where `f` is smooth.
 
     Returns
     -------
@@ -165,9 +169,10 @@ def differentiate(
         The sum of the absolute values of the terms of f. The rounding error of f is about this sum times the machine
         epsilon.
     scale : float
-        The size of the array's other derivatives. An uncertainty that is small compared with `scale` is accepted.
+        The size of the derivatives with respect to the other elements of `x`. An uncertainty that is small compared
+        with `scale` is accepted.
     typical : float
-        The size of the array's other values.
+        The typical absolute value of the elements of `x`.
     step_factor : float
         A factor for all steps. Another factor gives a second estimate, to compare with the first.
     """
@@ -197,7 +202,7 @@ def estimate(
     `unit` is a factor for all steps, `smaller` are factors for additional steps, and `itemsize` is the number of bytes
     of one value. The other arguments are those of `differentiate`.
     """
-    itemsize = min(itemsize, 8)  # values of longdouble become floats
+    itemsize = min(itemsize, 8)  # a value of dtype longdouble becomes a Python float
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
@@ -238,7 +243,7 @@ def estimate(
     if not tried:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     best, jump, rounding = min(tried, key=lambda t: t[0].uncertainty + (t[1] if t[1] > 20 * t[2] else 0))
-    best.uncertainty += jump if jump > 20 * rounding else 0.0  # noise, or a kink that was not recognised
+    best.uncertainty += jump if jump > 20 * rounding else 0.0  # a large jump comes from noise or from a missed kink
     return best
 
 

@@ -64,12 +64,15 @@ def complete_adapter(
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Search the objects of `adapter` for parameters. Return an adapter with these parameters. Restore `before`."""
+    """Search the objects of `adapter` for parameters. Return an adapter with these parameters.
+
+    At the end, restore the state of the code that `before` recorded.
+    """
     if adapter.accumulates:  # a Module lists its parameters
         return adapter
     try:
         found = Search(adapter, before).found()
-    except Exception as error:  # any error of the checked code, which the check itself will raise again
+    except Exception as error:  # the checked code may raise any error, and the check will raise it again
         adapter.add_note(f"the search for parameters failed ({type(error).__name__}: {error})")
         return adapter
     finally:
@@ -178,8 +181,8 @@ class Search:
             integers = is_array(value) and value.dtype.kind in "iu"
             if integers:
                 self.adapter.add_note(
-                    f"{place_name(steps)} holds integers, and was checked as float64. Make it an array of floats: an "
-                    f"update of integers, such as {place_name(steps)} -= lr * gradient, raises an error"
+                    f"{place_name(steps)} contains integers, and was checked as float64. Make it an array of floats: "
+                    f"an update of integers, such as {place_name(steps)} -= lr * gradient, raises an error"
                 )
             found.append(FoundParameter(names[steps], steps, gradients, number=not changes_in_place(value)))
         return found
@@ -205,7 +208,7 @@ class Search:
             if returned:  # a gradient that backward returns includes all uses of the parameter
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # Either one of these values is the whole gradient, or each value is the part of one use.
+                # Either one of these values is the whole gradient, or each value comes from one use of the array.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:
@@ -234,7 +237,7 @@ class Search:
         least = 3 if is_outside(steps) and np.ndim(value) else 4  # dW in another dictionary may belong to a global W
         if not ranked or (careful and max(ranked) < least):
             return None
-        if is_outside(steps) and not self._moves(steps):  # for example, a global W that only __init__ reads
+        if is_outside(steps) and not self._moves(steps):  # skip a global W that forward does not read
             return None
         options = ranked[max(ranked)]
         options = list({id(self._value(g)): g for g in reversed(options)}.values())[::-1]
@@ -342,7 +345,10 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Add `changes` to the arrays and numbers at these places, and return the weighted sum of the outputs."""
+        """Change the arrays and numbers, and return the weighted sum of the outputs. Then restore the old values.
+
+        `changes` maps the place of an array or a number to the change that is added.
+        """
         for steps, change in changes.items():
             value = self.candidates[steps]
             if changes_in_place(value):
@@ -370,7 +376,10 @@ class Search:
             return True
 
     def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:
-        """Return True if the array at `gradient` gives the derivatives of the array at `steps` along two directions."""
+        """Return True if the array at `gradient` is the gradient of the array at `steps`.
+
+        For this test, compare derivatives along two random directions.
+        """
         given, rng = np.asarray(self._value(gradient), dtype=np.float64), np.random.default_rng(2)
         value = self.candidates[steps]
         if given.shape != np.shape(value):

@@ -61,7 +61,7 @@ class Trap:
         A text that explains the fault.
     severity : str
         "wrong" if you must correct the code, "cannot tell" if no check is possible, "incomplete" if an array that
-        affects the outputs was not checked, or "note".
+        affects the outputs was not checked, or "note" if the trap does not change the verdict.
 
     Examples
     --------
@@ -98,10 +98,10 @@ class Entry:
     uncertainty : ndarray
         An estimate of the largest error of each numeric value.
     low, high : ndarray
-        At a kink, where f has no derivative, the smaller and the larger one-sided derivative; elsewhere equal to
-        `numeric`.
+        The smaller and the larger one-sided derivative at a kink, a point where the function has no derivative. At
+        all other points, `low` and `high` are equal to `numeric`.
     error : float
-        The largest difference, relative to the largest element of the gradient.
+        The largest difference between `analytic` and `numeric`, divided by the largest element of the gradient.
     worst_index : tuple of int
         The index of the element that differs most.
     verdict : str

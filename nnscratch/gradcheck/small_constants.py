@@ -7,8 +7,8 @@ log(y + 1e-7). This gradient differs from the finite differences by about 1e-7 /
 To test whether small constants are the reason, this file runs forward and backward again without them. It sets c = 0 in
 every operation ``a + c`` or ``a - c`` with 0 < abs(c) <= 1e-5. If backward then agrees with finite differences at every
 element that looked wrong, the constants are the only reason. In this case, the verdict becomes "right" with a note if
-the constants change the gradient by at most 1 %, and "cannot tell" otherwise. If the code has another mistake, the two
-still disagree without the constants, and the verdict stays "wrong".
+the constants change the gradient by at most 1 %, and "cannot tell" otherwise. If the code has another mistake, backward
+still disagrees with finite differences without the constants, and the verdict stays "wrong".
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
         said = f"right if small constants are left out ({'; '.join(constants.places[:SHOWN])})"
         if entry.error <= NEGLIGIBLE:
             entry.verdict = "right"
-            report.notes.append(f"{entry.name}: {said}; with them, backward and forward differ by {entry.error:.1e}")
+            report.notes.append(f"{entry.name}: {said}; with them, the relative error is {entry.error:.1e}")
         else:
             entry.verdict = "cannot tell"
-            entry.reason = f"{said}, but with them, backward and forward differ by {entry.error:.0%}; use other inputs"
+            entry.reason = f"{said}, but with them, the relative error is {entry.error:.0%}; use other inputs"
 
 
 def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
@@ -73,7 +73,7 @@ def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"
     measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
-    tries = ([entry.worst_index], measured)  # test the worst element first: it alone shows most mistakes
+    tries = ([entry.worst_index], measured)  # test the worst element first, because it shows most mistakes
     return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
 
 

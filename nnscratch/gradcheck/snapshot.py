@@ -77,7 +77,7 @@ class Snapshot:
         self._roots = roots  # keeps the objects alive, so that no new object gets the same id
         seen: set[int] = set()
         queue: deque[tuple[Any, Steps]] = deque((root, (("root", i),)) for i, root in enumerate(roots))
-        while queue:  # breadth first, so that the first place of an array is its shortest name
+        while queue:  # breadth first, so that the first place of an array is the place with the shortest name
             value, steps = queue.popleft()
             if isinstance(value, ATOMS):
                 if isinstance(value, (float, np.floating)) and isinstance(steps[-1][1], str):
@@ -138,7 +138,8 @@ class Snapshot:
                         if is_array(member) or isinstance(member, kinds) or type(member).__module__ == cls.__module__:
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
-                            yield ("method", member), member  # a subclass may have another method of this name
+                            # The step contains the method itself, because a subclass may override it.
+                            yield ("method", member), member
             for name, slot in slots_of(value).items():
                 try:
                     held = slot.__get__(value)

@@ -22,8 +22,8 @@ from .traps import nearly_equal
 def stale_traps(projection: Projection) -> list[Trap]:
     """Run forward on A, forward on B, then backward. Return a `Trap` if backward uses values of the wrong forward.
 
-    A and B are two sets of inputs. If forward returns a cache, backward gets the cache of A, and must return the
-    gradient for A. Otherwise it must return the gradient for B, the last forward.
+    A and B are two sets of inputs. If forward returns a cache, backward receives the cache of A, and must return the
+    gradient for A. Otherwise backward must return the gradient for B, because forward ran on B last.
     """
     adapter = projection.adapter
     if not adapter.float_inputs() or projection.replayed == "state":

@@ -47,7 +47,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
                         )
                     )
             if not bool(array_module(y).isfinite(y).all()):
-                message = f"{y_name} holds NaN or infinity, so nothing can be compared"
+                message = f"{y_name} contains NaN or infinity, so nothing can be compared"
                 traps.append(Trap("not finite", message, "cannot tell"))
         elif is_float(y) and not np.isfinite(y):
             traps.append(Trap("not finite", f"{y_name} is {y}, so nothing can be compared", "cannot tell"))
@@ -56,16 +56,16 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def backward_traps(projection: Projection) -> list[Trap]:
-    """Run forward and backward, and return a list of `Trap`.
+    """Run forward and backward.
 
-    The list contains the gradients that are not usable, and the arrays that backward changes.
+    Return a `Trap` for each gradient that is not usable, and for each array that backward changes.
     """
     adapter, traps = projection.adapter, []
     with projection.unchanged():
         arrays = adapter.arrays()
         projection.forward()
         before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
-        by_forward = projection.replaced_parameters()  # for example, the running averages in a bn_param
+        by_forward = projection.replaced_parameters()  # forward may replace the running averages in a bn_param
         dys = projection.dys()
         given = adapter.gradients(dys)
         unused_saved = adapter.unused_saved()
@@ -92,7 +92,8 @@ def backward_traps(projection: Projection) -> list[Trap]:
     if cache_changed and not repeats_equally(projection):
         shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
         message = f"backward changes the cached array of shape {shapes}, so a second backward returns other gradients"
-        severity = "wrong" if adapter.returns_cache else "note"  # a cache inside an object is private
+        # A cache inside an object is private: no other code uses it, so a change is only a note.
+        severity = "wrong" if adapter.returns_cache else "note"
         traps.append(Trap("backward writes into the cache", message, severity))
     return traps
 
@@ -102,7 +103,7 @@ def container_traps(adapter: Adapter) -> list[Trap]:
 
     For example, backward returns a tuple with one array instead of the array.
     """
-    # In a network, the result of a Module's backward goes to the module before it. So it must have the right form.
+    # In a network, the result of a Module's backward goes to the previous module. So this result must be an array.
     severity = "wrong" if adapter.accumulates else "note"
     if adapter.container == "flat":
         form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
@@ -118,13 +119,13 @@ def container_traps(adapter: Adapter) -> list[Trap]:
 def dy_traps(dys: tuple, unchanged: tuple) -> list[Trap]:
     """Return a note for each dy in `dys` that backward has changed in place.
 
-    `unchanged` contains copies of these arrays, which backward did not get.
+    `unchanged` contains copies of these arrays. Backward did not receive the copies.
     """
     traps = []
     for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", unchanged), strict=True):
         if is_array(dy) and not equal_arrays(dy, w):
             which = "dy" if len(dys) == 1 and dys[0] is dy else name
-            message = f"backward changes {which} in place: its later lines, and the caller, get the changed values"
+            message = f"backward changes {which} in place: the rest of backward and its caller use the changed values"
             traps.append(Trap(WRITES_INTO_DY, message, "note"))
     return traps
 
@@ -221,7 +222,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
             Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, but {name} is {array.dtype}", "note")
         )
     if not bool(array_module(gradient).isfinite(gradient).all()):
-        traps.append(Trap("not finite", f"the gradient of {name} holds NaN or infinity"))
+        traps.append(Trap("not finite", f"the gradient of {name} contains NaN or infinity"))
     return traps
 
 

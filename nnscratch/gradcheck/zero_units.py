@@ -4,17 +4,17 @@ In this file, a unit is an element of a sum or product inside forward that is ex
 ReLU follows, z lies on its kink: the point at which ReLU has no derivative. Backward may use any slope between the two
 one-sided slopes, which are 0 and 1 for ReLU.
 
-A change of the arrays moves several units together. For example, if all units of one layer are zero, the units of the
-next layer are zero too. Therefore this file runs forward on arrays that report their operations
-(tape/traced_projection.py), and changes the units inside forward. It chooses one unit u, and sets every other unit to a
-small positive or negative value. Then it measures three gradients from backward:
+A change of the inputs or weights moves several units together. So it does not show the slope of a single unit.
+Therefore this file runs forward on arrays that report their operations (tape/traced_projection.py), and changes the
+units inside forward. It chooses one unit u, and sets every other unit to a small positive or negative value. Then it
+measures three gradients from backward:
 
     g_zero     with u at zero
     g_plus     with u at a small positive value
     g_minus    with u at a small negative value
 
 A right backward has g_zero = g_minus + theta (g_plus - g_minus) with 0 <= theta <= 1. The same theta must fit every
-element and every dy.
+element of the gradients. It must also fit every dy, the gradient with respect to the outputs.
 """
 
 from __future__ import annotations

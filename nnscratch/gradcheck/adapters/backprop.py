@@ -71,7 +71,7 @@ class BackpropAdapter(Adapter):
         if found and None in found:
             raise TypeError(
                 f"{self.title}.{self.backprop.__name__} must return a list of gradients for each list of parameters, "
-                f"with the same shapes. The gradients returned fit none of the network's lists "
+                f"with the same shapes. The returned gradients fit none of the network's lists "
                 f"({', '.join(held) or 'it has none'})"
             )
         return found

@@ -53,7 +53,7 @@ class Adapter:
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
         nested, and backward returned their gradients in one tuple that is not nested. In all other cases, "".
     missing : list of str
-        The inputs that have the name of a weight, such as ``W``, but backward returned no gradient for them.
+        The inputs that have the name of a weight, such as ``W``, but for which backward returned no gradient.
     numbers : list of str
         The inputs that are Python numbers, and for which backward returned a gradient, such as ``db`` for ``b``.
     returning : callable, optional

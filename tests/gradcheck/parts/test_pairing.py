@@ -629,7 +629,7 @@ def test_numbers_integers_and_read_only_arrays_are_replaced_for_the_check():
     assert parameter(layer, "w").number and not parameter(layer, "b").number
     layer = Layer(w=np.array([2, 3, 4]))
     assert parameter(layer, "w").number
-    assert [note.split(",")[0] for note in pairs(layer)[1]] == ["self.w holds integers"]
+    assert [note.split(",")[0] for note in pairs(layer)[1]] == ["self.w contains integers"]
     layer = Layer(stores(dw=dw, db=lambda layer, dy: float(dy.sum())), b=0.5)
     assert parameter(layer, "b").number
 
