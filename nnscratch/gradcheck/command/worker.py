@@ -4,6 +4,7 @@
     check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
     outputs ARRAYS         the outputs of forward at these values
     gradients ARRAYS, DYS  the gradients from backward at these values
+                           both accept plain=True: then the worker leaves out small constants
 
 From the arrays of the last two replies, the judge computes the derivatives itself.
 """
@@ -19,6 +20,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,12 @@ from ..learned_names import is_learned_name, name_of
 from ..nested import is_array, is_float, is_writeable, leaves, map_leaves
 from ..pairing import complete_adapter
 from ..precision import project_in_float64
+from ..projection import Projection
 from ..report import GradientReport
+from ..small_constants import ConstantsLeftOut
 from ..snapshot import Snapshot
+from ..tape import traced
+from ..tape.traced_array import as_plain
 from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
@@ -211,28 +217,36 @@ class Service:
             self.projection, _ = project_in_float64(self.adapter, start, rng, GradientReport(""))
         return {name: backend.to_numpy(a) for name, a in self.projection.variables.items()}
 
-    def outputs(self, arrays: dict[str, Any]) -> tuple:
-        """Run forward at the values in `arrays`."""
+    def outputs(self, arrays: dict[str, Any], plain: bool = False) -> tuple:
+        """Run forward at the values in `arrays`. If `plain` is True, leave out small constants."""
         self._set(arrays)
-        with np.errstate(all="ignore"):
-            ys = map_leaves(copy_array, self.projection.forward())
+        with np.errstate(all="ignore"), self._code(plain) as projection:
+            ys = map_leaves(copied_plain, projection.forward())
         self.adapter.clear_saved()
         return ys
 
-    def gradients(self, arrays: dict[str, Any], dys: tuple) -> dict[str, Any]:
-        """Run forward and backward at the values in `arrays`."""
+    def gradients(self, arrays: dict[str, Any], dys: tuple, plain: bool = False) -> dict[str, Any]:
+        """Run forward and backward at the values in `arrays`. If `plain` is True, leave out small constants."""
         self._set(arrays)
-        with np.errstate(all="ignore"):
-            self.projection.forward()
+        with np.errstate(all="ignore"), self._code(plain) as projection:
+            projection.forward()
             given = self.adapter.gradients(dys)
-        found = {name: copy.deepcopy(given.get(name)) for name in arrays}
+            found = {name: map_leaves(copied_plain, copy.deepcopy(given.get(name))) for name in arrays}
         self.adapter.clear_saved()
         self.projection.back_to_start()
         return found
 
+    def _code(self, plain: bool) -> AbstractContextManager[Projection]:
+        return traced(self.projection, ConstantsLeftOut(), backward=True) if plain else nullcontext(self.projection)
+
     def _set(self, arrays: dict[str, Any]) -> None:
         for name, array in arrays.items():
             self.projection.variables[name][...] = array
+
+
+def copied_plain(value: Any) -> Any:
+    """Return a copy of an array, as a plain array if it is a traced array. Return any other value unchanged."""
+    return copy_array(as_plain(value))
 
 
 def import_file(path: Path) -> Any:

@@ -110,13 +110,28 @@ class Rounded(Scale):
         return super().backward(1e9 * dy).astype(int)
 
 
+class SafeLog(Scale):
+    """Take the logarithm of (x w)^2, of shape (N, D), and leave a small constant out of the derivative."""
+
+    def forward(self, x):
+        return np.log(super().forward(x) ** 2 + 1e-5)
+
+    def backward(self, dy):
+        return super().backward(2 * dy / (self.x * self.w))
+
+
+class SafeLogOff(SafeLog):
+    def backward(self, dy):
+        return super().backward(dy) * (1 + 1e-5)
+
+
 class LocalWorker:
     """A worker in this process. Each value of `changes` changes the reply to the request of this name."""
 
     failed = False
 
     def __init__(self, **changes):
-        held = Scale, Mean, Flipped, Zero, Relu, NoEffect, Shifted, Rounded
+        held = Scale, Mean, Flipped, Zero, Relu, NoEffect, Shifted, Rounded, SafeLog, SafeLogOff
         self.service = Service("hw.py", types.SimpleNamespace(**{layer.__name__: layer for layer in held}))
         self.changes, self.requests = changes, []
 
@@ -150,6 +165,15 @@ def test_gradients_that_are_zero_in_part_are_right():
         found = judged(name)
         assert (found.verdict, found.why) == ("right", "")
         assert not any("convention" in note for note in found.report.notes)  # the option is for wrong code
+
+
+def test_the_judge_leaves_out_small_constants_as_the_checker_does():
+    away_from_zero = Given(inputs=[np.array([[0.3, -0.5, 0.8, 0.4], [-0.6, 0.2, 0.5, -0.9]])])
+    found = judged("SafeLog", given=away_from_zero)
+    assert (found.verdict, found.why) == ("right", "")
+    assert any("right if small constants are left out" in note for note in found.report.notes)
+    assert judged("SafeLogOff", given=away_from_zero).verdict == "wrong"
+    assert judged("SafeLogOff", LocalWorker(check=claim_right), away_from_zero).verdict == "wrong"
 
 
 def test_a_seed_decides_the_numbers_of_the_judge():
