@@ -2,7 +2,8 @@
 
     grades.csv             a line for each student
     grades/STUDENT.txt     the feedback for the student
-    grades/STUDENT.json    the marks. A later run uses them again if all files of the student are unchanged
+    grades/STUDENT.json    the marks. A later run uses them again if the student's files, the course and the seed are
+                           unchanged
 
 Every mark is saved immediately. If a run is interrupted, start it again: it continues with the remaining students.
 """
@@ -205,7 +206,8 @@ def marked(
     start = (str(course.file), [task.name for task in tasks], seed, trust)
     lost: list[str] = []
     yield from in_processes(waiting, start, jobs, lost)
-    # A process has died, perhaps because of another student's files. Mark each of these students in a new process.
+    # The students in `lost` have no mark, because a process has died, perhaps because of another student's files. So
+    # mark each of these students in a new process.
     for student in list(lost):
         lost.clear()
         yield from in_processes({student: waiting[student]}, start, 1, lost)

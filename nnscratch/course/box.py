@@ -27,13 +27,13 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # the largest number of bytes in a reply
-WAIT = 2.0  # the judge stops a process that waits longer than this in total, in seconds. A right solution never waits
+WAIT = 2.0  # seconds. The judge stops a process that waits longer than this in total. A right solution never waits
 WAITS = "it waited for something"
 LOOK = 0.05  # the number of seconds between two checks of the limits
 START = 60.0  # the starter must answer within this number of seconds
 
-# The program of the starter. It replaces the packages that contain `inside`, such as nnscratch and nnscratch.course, by
-# empty modules, because their __init__.py files would import solutions.
+# The program of the starter. It replaces nnscratch and four of its packages by empty modules. Otherwise, Python would
+# run the __init__.py files of these packages, which import solutions.
 BOOT = """
 import sys, types
 root, numpy = sys.argv.pop(1), sys.argv.pop(1)
@@ -139,8 +139,8 @@ class Starter:
     Parameters
     ----------
     trust : bool
-        True if the files run even without a sandbox, which blocks forbidden actions. Without a sandbox, a student's
-        process can start other processes, and `Box` kills them too.
+        True if the files may run without the sandbox, which blocks forbidden actions. Without the sandbox, a student's
+        process can start other processes, so `Box` kills these processes too.
     """
 
     def __init__(self, trust: bool = False) -> None:
@@ -213,7 +213,7 @@ class Box:
     Attributes
     ----------
     used : float
-        The processor time of the process in seconds, known after its end.
+        The processor time of the process in seconds. It is known only after the end of the process.
     """
 
     def __init__(self, starter: Starter, seed: int, seconds: float, memory: int):

@@ -1,7 +1,7 @@
 """Mark one file: the points for each of its parts, and a message for the student.
 
-The judge has the references, which are the right functions. It draws the inputs, and decides the marks. The student's
-code runs in a separate process (box.py), which gets inputs and returns arrays. The steps:
+The process that runs this module is the judge. It has the references (the right functions), draws the inputs, and
+decides the marks. The student's code runs in another process (box.py), which gets inputs and returns arrays. The steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
 2  gradients    only if all values are right: call the student's backward with the cache of the student's forward, and
@@ -252,7 +252,7 @@ class RemotePair:
         self.is_float32 = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in map(np.asarray, arrays))
 
     def _ask(self, inputs: Sequence, dys: list) -> dict[str, Any]:
-        """Run the student's forward and backward. If `dys` is empty, run forward alone."""
+        """Run the student's forward and backward, or only forward if `dys` is empty."""
         values = {"functions": list(self._part.functions), "inputs": list(inputs), "dys": dys}
         reply = self._box.request("gradients", outputs=self._outputs, **values)
         if not isinstance(reply["outputs"], list) or len(reply["outputs"]) != self._outputs:
@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # Weak, because check_gradients restores every object that a function refers to, and must not restore `self`.
+        # The reference is weak, because check_gradients restores all objects that `backward` refers to, except `self`.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:

@@ -72,7 +72,7 @@ def nbgrader_data(grade_id: str, solution: bool = False, points: float | None = 
 
 
 def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
-    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells mark the start of each part."""
+    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells mark where each part begins."""
     text, code = task_and_code(with_solution(task, "# BEGIN SOLUTION", "# END SOLUTION"))
     # With "ok_format: false", a test is a function that raises an error.
     config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"

@@ -27,7 +27,7 @@
     MISTAKES = [("s + x * beta * s * (1 - s)", "s", "missing")]
 
 Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The check compares
-students' results with those of the solution. Below that line, define these names:
+students' results with those of the solution. Below the line ``# for the instructor``, define these names:
 
     SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
                 "ids:4,3:10" draws integers below 10. For other inputs, give a function: it gets a random generator,

@@ -66,7 +66,7 @@ class Limits:
 
     @property
     def unfinished(self) -> float:
-        """The limit for the processor time of all unfinished runs of one student's files together, in seconds."""
+        """The limit in seconds for the processor time of runs that do not finish. All files of a student share it."""
         return 1.5 * self.exercise
 
 

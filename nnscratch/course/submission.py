@@ -83,7 +83,7 @@ def mark_submission(
             mark = marks[task.name] = mark_file(starter, task, source, seed, limits, seconds)
             spent += mark.seconds
             if not mark.finished:
-                lost = round(lost + seconds, 3)  # the limit, because the measured time is not the same in every run
+                lost = round(lost + seconds, 3)  # add the limit, because the measured time differs from run to run
                 again.append((task, source))
         before = longest
     return SubmissionMark(student, [marks[task.name] for task in tasks], seed)
@@ -93,8 +93,8 @@ def not_again(limits: Limits, before: float) -> str:
     """Return the note for a file that is not run again, after a run of `before` seconds."""
     return (
         f"This file was not run again with a limit above {before:g} seconds, because too little time is left. All your "
-        f"files together have {limits.submission:g} seconds, and {limits.unfinished:g} seconds for runs that do not "
-        f"finish."
+        f"files together have {limits.submission:g} seconds. Of these, runs that do not finish may use "
+        f"{limits.unfinished:g} seconds."
     )
 
 

@@ -5,8 +5,8 @@ The steps:
 1  read the file       stop if the file is missing, unedited or not valid Python. Also stop if it imports a library that
                        computes the answer
 2  values              for new random inputs, compare the values from the student's functions with a reference
-3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
-                       the gradients again, so that a forged report cannot pass
+3  gradients           `check_gradients` runs in the student's process, which sends the report. If the verdict is
+                       "right", this process measures the gradients again, so that a forged report cannot pass
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .values import compare
 from .worker import ExerciseWorker
 
 SECONDS = 15.0
-START = 120.0  # the process must start within these seconds: it is slow on a busy computer or a network drive
+START = 120.0  # seconds until the process must have started: a start is slow on a busy computer or a network drive
 LINE = re.compile(r" \(line (\d+)\)$")
 FORBIDDEN = {"torch", "tensorflow", "jax", "autograd", "cupy", "keras", "nnscratch", "scipy"}
 

@@ -1,9 +1,9 @@
 """Drivers: functions for students' code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
 A driver gets the function ``load``, and returns a function of arrays that calls the student's code. ``load(name)``
-returns an object of the student's file. The check restores every object that the returned function refers to, before
-each call of this function. It must not restore ``load``, so the returned function must not refer to ``load``. Drivers
-run in the process of the student's code, so they contain no solutions.
+returns an object of the student's file. Before each call of the returned function, the check restores the first state
+of every object that this function refers to. The check must not do this with ``load``, so the returned function must
+not refer to ``load``. Drivers run in the process of the student's code, so they contain no solutions.
 """
 
 from __future__ import annotations

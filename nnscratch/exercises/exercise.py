@@ -13,7 +13,7 @@ import numpy as np
 Draw = Callable[[np.random.Generator], tuple]
 
 NOT_SENT = {"cache", "layer", "dx", "dW", "gradCenterVec", "gradOutsideVecs"}
-"""The names of returned values that stay in the student's process."""
+"""The names of returned values that stay in the student's process, because `Values` does not compare them."""
 
 SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")
 """A part of a solution that the student has to write: from ``# solution: what to do`` to ``# end``."""
@@ -73,6 +73,9 @@ class Values:
 class Gradients:
     """Compare the student's gradients with finite differences. Backward gets the cache of the student's forward.
 
+    ``nnscratch exercises check`` computes the differences from the student's forward, ``nnscratch grade`` from the
+    reference.
+
     Attributes
     ----------
     functions : tuple of str
@@ -80,11 +83,11 @@ class Gradients:
     cases : list of callable
         Each function draws the inputs of forward.
     reference : callable, optional
-        Returns the right outputs for the same inputs. By default, the check uses the reference of the `Values` with the
-        same forward.
+        Returns the right outputs for the same inputs. Only ``nnscratch grade`` uses it. By default, it is the reference
+        of the `Values` with the same forward.
     replay : callable, optional
-        For a forward that draws random numbers. ``replay(inputs, *outputs)`` returns a forward that uses the same
-        random numbers as the call that returned `outputs`.
+        The reference for a forward that draws random numbers. ``replay(inputs, *outputs)`` returns a forward that uses
+        the same random numbers as the call that returned `outputs`.
     """
 
     functions: tuple[str, ...]

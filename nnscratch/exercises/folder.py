@@ -33,7 +33,8 @@ class ExerciseFolder:
     path : Path
     progress : dict
         ``"solved"``: the time at which each exercise was first solved; ``"hints"``: the number of hints shown;
-        ``"exercises"``: the names of a course's exercises. Entries that this version does not use are kept.
+        ``"exercises"``, only if the folder was made for a course: the names of the exercises that the course uses.
+        Entries that this version does not know are kept.
     note : str
         A message about a damaged progress file, or "".
     """
@@ -44,7 +45,7 @@ class ExerciseFolder:
 
     @property
     def exercises(self) -> list[Exercise]:
-        """The exercises of the folder's course, in their order. If the folder has no course, all exercises."""
+        """The exercises of the course that the folder was made for, in their order. Without a course, all exercises."""
         known = {exercise.name: exercise for exercise in LADDER}
         names = self.progress.get("exercises")
         chosen = [known[name] for name in names if name in known] if isinstance(names, list) else []
@@ -63,8 +64,8 @@ class ExerciseFolder:
         ----------
         path : path
         names : list of str, optional
-            The names of a course's exercises. By default, the exercises of the course that the folder already has. If
-            the folder has no course, all exercises of the package.
+            The names of the exercises that a course uses. By default, the names in the folder's progress file. If the
+            file contains none, all exercises of the package.
 
         Returns
         -------

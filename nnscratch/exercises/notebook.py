@@ -71,7 +71,7 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """The first sentences of the report: the exercise is solved, or the first mistake."""
+        """The first sentences of the report. They say that the exercise is solved, or describe the first mistake."""
         if self.solved:
             return "Solved." + (" The values and the gradients are right." if len(self.exercise.parts) > 1 else "")
         return f"Not yet. {self.feedback.headline}"

@@ -48,7 +48,7 @@ def notebook_of(exercise: Exercise) -> dict[str, Any]:
 
 
 def as_notebook(cells: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return a notebook of these cells, in the format nbformat 4.5. `name` and a number give the id of each cell."""
+    """Return a notebook of these cells, in the format nbformat 4.5. A cell's id is a hash of `name` and its number."""
     for number, made in enumerate(cells):
         made["id"] = hashlib.sha256(f"{name} {number}".encode()).hexdigest()[:8]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

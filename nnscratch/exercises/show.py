@@ -72,7 +72,7 @@ def shown_path(path: Path) -> str:
     """Return a path relative to the current folder, or the full path if it is outside this folder."""
     try:
         shown = os.path.relpath(path)
-    except ValueError:  # Windows: another drive
+    except ValueError:  # on Windows, the path is on another drive
         return str(path)
     return str(path) if shown.startswith("..") else shown
 

@@ -82,7 +82,7 @@ class Watch:
         return False
 
     def file_changed(self) -> bool:
-        """Return True if the file has changed since the last check. Wait until the editor has written it completely."""
+        """Return True if the file has changed since the last check. Wait until the editor has written all of it."""
         path, now = self.folder.file_of(self.exercise), self.seen
         while (last := stamp(path)) != now:
             now = last

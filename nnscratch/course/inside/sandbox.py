@@ -5,8 +5,8 @@
                   network, send signals to other processes, sleep, or open a file for writing
     rlimits       memory, processor time, open files
 
-Landlock and seccomp are parts of Linux. Python calls them with the packages `landlock` and `pyseccomp`. The second
-package needs the library libseccomp. Landlock and seccomp also limit processes of the user root. The limit for the
+Landlock and seccomp are parts of Linux. Python calls them with the packages `landlock` and `pyseccomp`. The package
+`pyseccomp` needs the library libseccomp. Landlock and seccomp also limit processes of the user root. The limit for the
 number of processes (RLIMIT_NPROC) does not limit root, so it is not used. The process keeps its user, because another
 user might not be allowed to read the files of Python.
 

@@ -6,7 +6,7 @@ from ..exercise import Draw, Exercise, Gradients, Mistake, Slip, Values
 
 
 def away_from_zero(shape: tuple[int, ...]) -> Draw:
-    """Return a function that draws x with |x| > 0.1, so that differences in float32 do not cross the kink at 0."""
+    """Return a function that draws x with |x| > 0.1, so that finite differences do not cross the kink of ReLU at 0."""
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray]:
         x = rng.normal(size=shape)

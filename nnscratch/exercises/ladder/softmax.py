@@ -46,8 +46,8 @@ EXERCISE = Exercise(
         Gradients(("softmax_forward", "softmax_backward"), CASES),
     ],
     hints=(
-        "x.max(axis=-1, keepdims=True) has shape (..., 1), so it can be subtracted from x. The result is at most 0, "
-        "and exp of it is at most 1.",
+        "x.max(axis=-1, keepdims=True) has shape (..., 1), so you can subtract it from x. All elements of the "
+        "difference are at most 0, so exp of the difference is at most 1.",
         "Element k of J^T dp is sum_i dp_i J_ik = p_k dp_k - p_k sum_i dp_i p_i. For each row, compute s, the sum of "
         "dp * p. Then dx is p * (dp - s).",
         "The elements of each row of dx add up to 0. The reason: if you add the same constant to all scores of a row, "

@@ -48,7 +48,7 @@ EXERCISE = Exercise(
                 ),
                 Slip(
                     loss_of(lambda x: np.log(np.exp(log_softmax(x)))),
-                    "a probability became 0, and its logarithm infinite. Compute log p without p, as the task shows.",
+                    "a probability became 0, so its logarithm is -inf. Compute log p without p, as the task shows.",
                 ),
                 Slip(loss_of(naive), TOO_LARGE),
                 Slip(loss_of(lambda x: x - np.log(np.exp(x).sum(axis=1, keepdims=True))), TOO_LARGE),

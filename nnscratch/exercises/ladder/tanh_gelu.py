@@ -33,7 +33,8 @@ EXERCISE = Exercise(
         Gradients(("gelu_forward", "gelu_backward"), CASES),
     ],
     hints=(
-        "The product rule has two terms: one for the x in front, with constant t, and one for t, with constant x.",
+        "Both factors of the product x (1 + t) depend on x. So its derivative has two terms: in each term, one of the "
+        "factors is treated as a constant.",
         "dt = dout * x / 2, du = dt * (1 - t**2), and the path through u gives du * a * (1 + 3 * b * x**2). Add "
         "dout * (1 + t) / 2 for the x in front.",
         "GELU multiplies x by the probability that a normally distributed number is below x. The exact formula for "

@@ -80,7 +80,7 @@ EXERCISE = Exercise(
         "Compute dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. "
         "Then dW1 = X.T @ da. Add 2 * reg * W to the gradient of each weight.",
         "It is tedious to write every network in this way. That is why layers are objects: each keeps its own cache, "
-        "and a container runs them backwards.",
+        "and a container such as Sequential calls their backward passes in reverse order.",
     ),
     reading="nnscratch/sequential.py and nnscratch/models/mlp.py",
     mistakes=[

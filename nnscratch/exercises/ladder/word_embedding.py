@@ -28,7 +28,7 @@ EXERCISE = Exercise(
     hints=(
         "W[x] with an array x of integers gives an array of the shape of x, with one more axis.",
         "If an id occurs several times, dW[x] += dout adds only one of its gradients. np.add.at(dW, x, dout) adds all "
-        "of them. A loop over all words does too.",
+        "of them. You can also write a loop over all words.",
         "The lookup equals a product with one-hot vectors, out = onehot @ W, and dW = onehot.T @ dout. The lookup is "
         "faster, because most factors in such a product are zero.",
     ),

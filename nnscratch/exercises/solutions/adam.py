@@ -1,10 +1,10 @@
 """Exercise 14: Adam
 
-Adam divides each step by the size that the gradient usually has.
+Adam divides the step of each weight by the usual size of the weight's gradient.
 
     t      = t + 1
     m      = beta1 * m + (1 - beta1) * dw           a running mean of the gradient
-    v      = beta2 * v + (1 - beta2) * dw^2         a running mean of its square
+    v      = beta2 * v + (1 - beta2) * dw^2         a running mean of the squared gradient
     mhat   = m / (1 - beta1^t)                      m and v start at 0 and are too small at first; this corrects them
     vhat   = v / (1 - beta2^t)
     next_w = w - learning_rate * mhat / (sqrt(vhat) + epsilon)

@@ -1,7 +1,7 @@
 """Exercise 5: affine layer
 
-A fully connected layer: every output is a weighted sum of all inputs, plus a bias. One example may have any shape, such
-as an image; it is flattened first.
+In a fully connected layer, every output is a weighted sum of all inputs, plus a bias. An example may have any number of
+axes: it can be an image, for instance. Flatten each example first.
 
     forward     out = x2 w + b              x2 (N, D) is x with every example flattened, D = d_1 * ... * d_k
     backward    dx  = dout w^T              in the shape of x

@@ -14,7 +14,7 @@ Normalise every feature to mean 0 and variance 1 over the batch. Then scale it b
                 dx: mu and var depend on x too, so x affects out on three paths
 
 bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also have "eps" (otherwise 1e-5), "momentum"
-(otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store the new running averages in it.
+(otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store both new averages in bn_param.
 
 Shapes: x, out, dout and dx (N, D); gamma, beta, their gradients and the running averages (D,).
 

@@ -1,14 +1,15 @@
 """Exercise 18: batch normalisation, the short backward
 
-The forward of batch normalisation is given. Rewrite the formula for dx on paper, so that it uses the two sums that
-backward computes anyway:
+The forward of batch normalisation is given. There is a short formula for dx, which uses the two sums that backward
+computes anyway:
 
     dgamma = sum(dout * n)
     dbeta  = sum(dout)
     dx     = gamma * r / N * (N * dout - dbeta - n * dgamma)        r = 1 / sqrt(var + eps)
 
-Show that this formula for dx equals the formula in the exercise batchnorm. Two facts are enough: gamma is the same for
-all examples, so it is a common factor in both means; and a mean is a sum divided by N. Then write the formula as code.
+Derive this formula on paper from your formula for dx in the exercise batchnorm. Two facts are enough: gamma is the same
+for all examples, so it is a common factor in both means; and a mean is a sum divided by N. Then write the short formula
+as code.
 
 Shapes: x, n, dout and dx (N, D); gamma, beta, r and their gradients (D,).
 

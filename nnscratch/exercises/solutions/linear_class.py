@@ -1,9 +1,9 @@
 """Exercise 6: a layer as a class
 
-The fully connected layer again, in the form of CMU's homework: an object that holds its parameters, saves in forward
-what backward needs, and stores the gradients of its parameters as attributes.
+Write the fully connected layer again, now as a class, as in CMU's homework. The parameters of a layer are attributes of
+the object. forward saves what backward needs, and backward stores the gradients of the parameters as attributes.
 
-    forward     Z    = A W^T + 1 b^T        1 is a column of N ones: b is added to every row, by broadcasting
+    forward     Z    = A W^T + 1 b^T        1 is a column of N ones, so b is added to every row
     backward    dLdA = dLdZ W
                 dLdW = dLdZ^T A
                 dLdb = dLdZ^T 1             the sum over the examples, as a column

@@ -1,6 +1,6 @@
 """Exercise 33: masked loss
 
-The softmax loss of every word of a sentence. Short sentences are filled up with padding, which must not count.
+Add up the softmax loss of every word of a sentence. Short sentences are filled up with padding, which must not count.
 
     loss = (1 / N) * the sum over n and t of  mask[n, t] * (-log p[n, t, y[n, t]])
 

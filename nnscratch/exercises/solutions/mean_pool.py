@@ -5,7 +5,7 @@
 
 The stride is 1, so the windows overlap, and most pixels are part of several windows.
 
-Shapes: A and dLdA (N, C, H, W); Z and dLdZ (N, C, H - k + 1, W - k + 1); k is called kernel.
+Shapes: A and dLdA (N, C, H, W); Z and dLdZ (N, C, H - k + 1, W - k + 1); in the code, k is kernel.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).

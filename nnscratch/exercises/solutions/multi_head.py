@@ -10,8 +10,8 @@ uses all features.
     heads   = A V, joined again to E features
     out     = heads Wo
 
-Shapes: x, out, dout and dx (N, T, E); Wq, Wk, Wv, Wo and their gradients (E, E); num_heads H divides E. With a separate
-axis for the heads, Q is (N, H, T, E / H) and A is (N, H, T, T).
+Shapes: x, out, dout and dx (N, T, E); Wq, Wk, Wv, Wo and their gradients (E, E); H is num_heads, and divides E. With a
+separate axis for the heads, Q is (N, H, T, E / H) and A is (N, H, T, T).
 
 What is checked: the values of forward, to 6 digits; then the five gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).

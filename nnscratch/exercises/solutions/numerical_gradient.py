@@ -1,7 +1,7 @@
 """Exercise 2: numerical gradient
 
-Write a function that computes a gradient from values of f only. With such a function, you can check if the gradient
-of a backward pass is right.
+Write a function that computes the gradient of any function f from values of f only. With your function, you can check
+if the gradient of a backward pass is right.
 
     grad[i] = (f(x + h e_i) - f(x - h e_i)) / (2 h)        e_i is 1 at element i, and 0 elsewhere
 

@@ -6,7 +6,7 @@ The step of the exercise rnn_step, for all T time steps of a sequence:
     backward    from t = T-1 down to 0:
                 dh_t     = dh[:, t] + the gradient that comes from step t+1
                 da       = dh_t * (1 - h[:, t]^2)
-                step t-1 gets da Wh^T. At the end, this is dh0.
+                da Wh^T is the gradient that goes to step t-1; for t = 0, it is dh0
 
 Each state affects the loss on two paths: directly, with the gradient dh[:, t], and through the next state. Every step
 uses the same Wx, Wh and b, so the gradients of all steps are added.

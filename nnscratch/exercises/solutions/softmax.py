@@ -3,7 +3,8 @@
 Turn scores into probabilities, row by row.
 
     forward     p_i = exp(x_i) / sum_k exp(x_k)
-    backward    dx  = J^T dp, with the Jacobian J_ik = dp_i / dx_k = p_i (1 if i = k, else 0) - p_i p_k
+    backward    dx  = J^T dp, with the gradient dp of the loss with respect to p, and the Jacobian J of p:
+                J_ik = the derivative of p_i with respect to x_k = p_i (1 if i = k, else 0) - p_i p_k
 
 Every output depends on every input of its row, so the Jacobian of a row is a full matrix, not only a diagonal. You can
 compute this matrix. Or you can first derive a formula for J^T dp, which needs only one line of code.

@@ -1,7 +1,7 @@
 """Exercise 25: batch normalisation of images
 
-Each channel is one feature, and every pixel of every image is one example of it. So the means are over the batch and
-over the pixels. Everything else is as in the exercise batchnorm:
+Each channel is one feature, and every pixel of every image is one example of this feature. So the means are over the
+batch and over the pixels. Everything else is as in the exercise batchnorm:
 
     train       mu, var = mean and variance of a channel, over axes 0, 2 and 3
                 running_mean = momentum * running_mean + (1 - momentum) * mu, and running_var in the same way
@@ -12,7 +12,7 @@ over the pixels. Everything else is as in the exercise batchnorm:
 You can move the channels to the last axis, reshape to (N H W, C), and use what you wrote for batchnorm.
 
 bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also have "eps" (otherwise 1e-5), "momentum"
-(otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store the new running averages in it.
+(otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store both new averages in bn_param.
 
 Shapes: x, out, dout and dx (N, C, H, W); gamma, beta, their gradients and the running averages (C,).
 

@@ -1,6 +1,7 @@
 """Exercise 7: GELU, with tanh
 
-The activation function of GPT-2. It has several steps: write the intermediate values down, and go back step by step.
+GELU is the activation function of GPT-2. Its forward has several steps. Give a name to each intermediate value. In
+backward, go back step by step.
 
     forward     u   = a (x + b x^3)             a = sqrt(2 / pi), b = 0.044715
                 t   = tanh(u)

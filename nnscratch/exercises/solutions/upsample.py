@@ -6,7 +6,7 @@ after the last element. Upsampling is the opposite of a stride of k, which keeps
     forward     Z[n, c, k i] = A[n, c, i], and all other elements of Z are 0
     backward    dLdA[n, c, i] = dLdZ[n, c, k i]
 
-Shapes: A and dLdA (N, C, W); Z and dLdZ (N, C, k (W - 1) + 1); k is called upsampling_factor.
+Shapes: A and dLdA (N, C, W); Z and dLdZ (N, C, k (W - 1) + 1); in the code, k is upsampling_factor.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).

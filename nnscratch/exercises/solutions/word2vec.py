@@ -1,8 +1,9 @@
 """Exercise 28: word2vec with negative sampling
 
-Learn word vectors that separate two kinds of words: the outside word, which occurs near the center word in the text,
-and K negative samples, which are random words. v is the vector of the center word, u_o is the vector of the outside
-word, and each u_k is the vector of a negative sample.
+Write the loss that word2vec learns word vectors with, and its gradients. The loss compares the center word with two
+kinds of words: the outside word, which occurs near the center word in the text, and K negative samples, which are
+random words. v is the vector of the center word, u_o is the vector of the outside word, and each u_k is the vector of a
+negative sample.
 
     loss = -log sigmoid(u_o . v)  -  the sum over k of  log sigmoid(-u_k . v)
 
@@ -10,7 +11,7 @@ word, and each u_k is the vector of a negative sample.
     du_o = (sigmoid(u_o . v) - 1) v
     du_k =  sigmoid(u_k . v) v
 
-The same word can be drawn several times. Its gradient then counts each time.
+A word can be drawn several times. Then its gradient is added once for each draw.
 
 Shapes: centerWordVec and gradCenterVec (D,); outsideVectors and gradOutsideVecs (V, D), one row for each word;
 outsideWordIdx is one integer, and negSampleWordIndices a list of K integers. loss is one number.
