@@ -60,7 +60,7 @@ def gradients_after(graph, hypothesis, names=None):
     tape.changes = hypothesis.changes
     tape.weights = graph.projection.weights if hypothesis.weights is None else hypothesis.weights
     try:
-        for name in names or variables:
+        for name in variables if names is None else names:
             array = variables[name]
             found[name] = np.zeros(array.shape)
             for index in np.ndindex(array.shape):

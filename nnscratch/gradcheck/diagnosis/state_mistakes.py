@@ -35,12 +35,8 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 yield Hypothesis(2.9, MISSING, evidence, place, cut_uses(uses, later_only))
         evidence = f"the gradient of {name} that goes to the previous round still contains the terms of later rounds"
         yield Hypothesis(2.7, RUNNING, evidence, place, running_sum(uses))
-        made = graph.producer(uses[0][0][-1].operands[uses[0][1]], uses[0][0][-1].number)
-        if made is not None and len(graph.families[made.family]) >= len(uses[0][0]) - 1:
-            yield Hypothesis(2.75, RUNNING, evidence, place, kept_sum(graph, uses, graph.families[made.family]))
+        yield Hypothesis(2.75, RUNNING, evidence, place, kept_sum(graph, uses))
     for a, b in combinations(states, 2):
-        if len(a[0][0]) != len(b[0][0]):
-            continue
         names = f"{graph.describe(*a[0])} or through {graph.describe(*b[0])}"
         evidence = f"backward computes as if no gradient passed from round to round through {names}"
         for later_only in (True, False):
@@ -52,10 +48,8 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
     """Return the occurrences of each state. A state is an array that one iteration computes and a later one reads."""
     states: dict[tuple, Uses] = {}
     for nodes, j, _ in graph.edges(every=True):
-        if j < 0 or len(nodes) < 2 or not all(n.active[j] for n in nodes[1:]):
-            continue
         last = nodes[-1]
-        made = graph.producer(last.operands[j], last.number)
+        made = graph.producer(last.operands[j], last.number) if j >= 0 else None
         if made is None or made.round >= last.round or made.family == last.family:
             continue  # a sum over the iterations is not a state
         key = tuple(content_key(n.operands[j]) for n in nodes)
@@ -94,13 +88,15 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
     return {node.number: with_earlier(r, j) for nodes, j in uses for r, node in enumerate(nodes)}
 
 
-def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
+def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward that have the same effect as a backward with ``dh = dh + ...`` in its loop.
 
     This backward adds the gradient of the next state to the gradient of each state. The changed forward adds the
     increment of each state to the increment of the next state.
     """
     (readers, j), moved = uses[0], {}
+    makers = [graph.producer(later.operands[j], later.number) for later in readers[1:]]
+    makers.append(next((n for n in graph.families[makers[-1].family] if n.number > readers[-1].number), None))
     changes: dict[int, Callable] = {}
 
     def reads(r: int) -> Callable:
@@ -116,8 +112,8 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
         return changed
 
-    for r, (reader, maker) in enumerate(zip(readers, makers, strict=False)):
-        if reader.number < maker.number and np.shape(reader.operands[j]) == maker.result.shape:
+    for r, (reader, maker) in enumerate(zip(readers, makers, strict=True)):
+        if maker is not None and reader.number < maker.number:
             changes |= {reader.number: reads(r), maker.number: makes(r)}
     return changes
 
@@ -132,16 +128,17 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
     after : array or None
         The value of the array after the last iteration, or None if the array is not a state of the loop.
     """
-    if len(values) < 2 or not all(np.shape(v) == np.shape(values[0]) for v in values):
-        return
     last = values[-1] if after is None else after
+    if len(values) < 2 or len({np.shape(v) for v in (*values, last)}) > 1:
+        return
+    zeros = np.zeros_like(last)
     earlier, later = "its value one round earlier", "its value one round later"
     yield values[1:] + [last], later
     yield [last] + values[:-1], f"{earlier} (in the first round, by its last value)"
     yield [values[0]] + values[:-1], f"{earlier} (in the first round, by its first value)"
-    yield [0 * values[0]] + values[:-1], f"{earlier} (in the first round, by zeros)"
+    yield [zeros] + values[:-1], f"{earlier} (in the first round, by zeros)"
     yield [values[-1]] + values[:-1], f"{earlier} (in the first round, by its value in the last round)"
     yield values[1:] + [values[0]], f"{later} (in the last round, by its value in the first round)"
-    yield values[1:] + [0 * values[0]], f"{later} (in the last round, by zeros)"
+    yield values[1:] + [zeros], f"{later} (in the last round, by zeros)"
     if len(values) > 2:
         yield values[::-1], "its values in the reversed order of the rounds"

@@ -3,7 +3,10 @@
 import numpy as np
 from wrong_gradients import assert_gives, graph_of, offered, the
 
+from nnscratch.gradcheck.diagnosis.missing_paths import cut_paths
 from nnscratch.gradcheck.diagnosis.state_mistakes import cut_uses, find_states, neighbouring_rounds, state_mistakes
+
+LOST, KEPT = "the state's own path missing", "accumulator not reset"
 
 X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
 W = np.array([[0.4, -1.1], [0.9, 0.2]])
@@ -75,14 +78,14 @@ def test_the_gradient_of_a_state_is_lost():
     with graph_of(two_uses, X, H, W) as graph:
         (R,) = graph.projection.weights
         dy = [0, 0, R]
-        found = [h for h in state_mistakes(graph) if h.mistake == "the state's own path missing"]
+        found = [h for h in state_mistakes(graph) if h.mistake == LOST]
         assert len(found) == 2 and all("`h`" in h.evidence for h in found)
         dx, dh = backward(dy, 2, cut=(1, 2))
         assert_gives(graph, found[0], x=dx, h=dh)
         dx, dh = backward(dy, 2, cut=(0, 1, 2))
         assert_gives(graph, found[1], x=dx, h=0 * H)
     with graph_of(one_use, X, H, W) as graph:  # missing_paths tests a state with one use
-        assert all(h.mistake == "accumulator not reset" for h in state_mistakes(graph))
+        assert all(h.mistake == KEPT for h in state_mistakes(graph))
 
 
 def test_the_first_state_keeps_its_gradient_if_only_later_rounds_lose_it():
@@ -95,19 +98,22 @@ def test_the_first_state_keeps_its_gradient_if_only_later_rounds_lose_it():
 
     with graph_of(forward, X, H, W) as graph:
         (R,) = graph.projection.weights
-        later, every = [h for h in state_mistakes(graph) if h.mistake == "the state's own path missing"]
+        later, every = [h for h in state_mistakes(graph) if h.mistake == LOST]
         for hypothesis, cut in ((later, (1, 2)), (every, (0, 1, 2))):
             dx, dh = backward([R[:1], R[1:2], R[2:]], 2, cut=cut)
             assert_gives(graph, hypothesis, x=dx, h=dh)
 
 
-def test_a_state_of_two_rounds():
-    def forward(x, h, w):
-        for t in range(2):
-            h = np.tanh(x[t : t + 1] + h @ w)
-        return h
+def two_rounds(x, h, w):
+    out = []
+    for t in range(2):
+        h = np.tanh(x[t : t + 1] + h @ w)
+        out.append(h)
+    return np.concatenate(out)
 
-    with graph_of(forward, X, H, W) as graph:
+
+def test_a_state_of_two_rounds():
+    with graph_of(two_rounds, X, H, W) as graph:
         graph.can_be_wrong = set()  # a mistake of several edges is tested where no single edge can be wrong
         ((nodes, j),) = find_states(graph)[0]
         assert (nodes[0].name, j) == ("matmul", 0)
@@ -118,7 +124,7 @@ def test_the_gradient_of_a_state_is_never_reset():
         (R,) = graph.projection.weights
         dx, dh = backward([R[:1], R[1:2], R[2:]], running=True)
         h = next(h for h in state_mistakes(graph) if "still contains the terms of later rounds" in h.evidence)
-        assert h.mistake == "accumulator not reset"
+        assert h.mistake == KEPT
         assert_gives(graph, h, x=dx, h=dh)
         ranks = [o.rank for o in offered(graph, state_mistakes)]
         assert len(ranks) == 2 and ranks[0] < ranks[1] < ranks[0] + 0.1
@@ -137,6 +143,112 @@ def test_a_state_gradient_that_is_added_to_the_previous_one():
         assert_gives(graph, kept, x=dx)
 
 
+def with_kept_sum(R, h, slopes):
+    """Return dx and dh0 of a backward that adds dz W.T to dh in its loop, and never replaces dh."""
+    d, dx = 0 * H, 0 * X
+    for t in reversed(range(len(R))):
+        d = d + R[t : t + 1]
+        dz = d * slopes[t](h[t + 1])
+        dx[t] = dz[0]
+        d = d + dz @ W.T
+    return dx, d
+
+
+def slope_of_tanh(y):
+    return 1 - y**2
+
+
+def test_the_sum_of_state_gradients_in_two_rounds():
+    with graph_of(two_rounds, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        dx, dh = with_kept_sum(R, states(), [slope_of_tanh] * 2)
+        assert_gives(graph, offered(graph, state_mistakes)[1], x=dx, h=dh)
+
+
+def test_the_sum_of_state_gradients_if_the_first_round_has_another_activation():
+    def forward(x, h, w):
+        out = []
+        for t in range(3):
+            z = x[t : t + 1] + h @ w
+            h = np.exp(z) if t == 0 else np.tanh(z)
+            out.append(h)
+        return np.concatenate(out)
+
+    with graph_of(forward, X, H, W) as graph:
+        h = [H, np.exp(X[:1] + H @ W)]
+        for t in (1, 2):
+            h.append(np.tanh(X[t : t + 1] + h[-1] @ W))
+        (R,) = graph.projection.weights
+        dx, dh = with_kept_sum(R, h, [lambda y: y, slope_of_tanh, slope_of_tanh])
+        assert_gives(graph, offered(graph, state_mistakes)[1], x=dx, h=dh)
+
+
+def test_a_state_of_two_rounds_before():
+    def forward(x, h, w):
+        out = [h]
+        for t in range(3):  # the first two rounds read the input h
+            out.append(np.tanh(x[t : t + 1] + out[max(t - 1, 0)] @ w))
+        return np.concatenate(out)
+
+    with graph_of(forward, X, H, W) as graph:
+        (((nodes, j),),) = find_states(graph)
+        assert (nodes[0].name, j) == ("matmul", 0)
+        for hypothesis in state_mistakes(graph):  # each of them changes derivatives only, and no value
+            assert_gives(graph, hypothesis)
+
+
+def test_a_state_that_forward_sets_to_zero_in_one_round():
+    def forward(x, h, w):
+        out = []
+        for t in range(3):
+            state = np.zeros((1, 2)) if t == 1 else h
+            h = np.tanh(x[t : t + 1] + state @ w) + state @ w
+            out.append(h)
+        return np.concatenate(out)
+
+    with graph_of(forward, X, H, W) as graph:
+        (uses,) = find_states(graph)
+        assert [(nodes[0].name, j) for nodes, j in uses] == [("matmul", 0), ("matmul", 0)]
+        (R,) = graph.projection.weights
+        later = next(h for h in state_mistakes(graph) if h.mistake == LOST)
+        tanh = [np.tanh(X[:1] + H @ W), np.tanh(X[1:2])]
+        tanh.append(np.tanh(X[2:] + tanh[1] @ W))
+        assert_gives(graph, later, x=R * (1 - np.concatenate(tanh) ** 2), h=R[:1] * (2 - tanh[0] ** 2) @ W.T)
+
+
+def test_all_uses_of_a_state_come_before_one_use():
+    with graph_of(two_uses, X, H, W) as graph:
+        ranks = [h.rank for h in state_mistakes(graph) if h.mistake == LOST]
+        assert max(ranks) < min(h.rank for h in cut_paths(graph) if h.mistake == LOST)
+
+
+def test_the_states_of_two_loops_are_both_lost():
+    def encoder_and_decoder(x, h, w):
+        for t in range(3):
+            h = np.tanh(x[t : t + 1] + h @ w)
+        s, out = h, []
+        for t in range(2):
+            s = np.sin(x[t : t + 1] + s @ w)
+            out.append(s)
+        return np.concatenate(out)
+
+    with graph_of(encoder_and_decoder, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        both = [h for h in state_mistakes(graph) if h.mistake == LOST]
+        h = states()
+        s = [h[3]]
+        for t in range(2):
+            s.append(np.sin(X[t : t + 1] + s[-1] @ W))
+        z = [np.cos(X[t : t + 1] + s[t] @ W) for t in range(2)]
+        dx = 0 * X
+        dx[0], dx[1] = (R[0] * z[0])[0], (R[1] * z[1])[0]
+        assert_gives(graph, both[1], x=dx)  # neither loop passes a gradient
+        dx[2] = ((R[:1] * z[0]) @ W.T * (1 - h[3] ** 2))[0]
+        assert_gives(graph, both[0], x=dx)  # only the first round of each loop passes its gradient
+        ranks = [hypothesis.rank for hypothesis in both]
+        assert max(ranks) < min(h.rank for h in cut_paths(graph) if h.mistake == LOST)
+
+
 def test_two_states():
     def lstm(x, h, c, w):
         for t in range(3):
@@ -149,7 +261,7 @@ def test_two_states():
         both = [
             h for h in state_mistakes(graph) if "`c` or through `h`" in h.evidence or "`h` or through `c`" in h.evidence
         ]
-        assert len(both) == 2 and {h.mistake for h in both} == {"the state's own path missing"}
+        assert len(both) == 2 and {h.mistake for h in both} == {LOST}
         (R,) = graph.projection.weights
         c, h = H + 1, H
         for t in range(3):
@@ -160,7 +272,7 @@ def test_two_states():
         dx[2] = (R + 0.5 * R * (1 - c**2) * before)[0]
         assert_gives(graph, both[0], x=dx)
         assert {len(h.changes) for h in both} == {4, 6}
-        alone = [h.rank for h in state_mistakes(graph) if h.mistake == "accumulator not reset"]
+        alone = [h.rank for h in state_mistakes(graph) if h.mistake == KEPT]
         assert alone and max(alone) < both[0].rank == both[1].rank
 
 
@@ -187,6 +299,7 @@ def test_the_value_of_another_round():
     assert [values for values, _ in found([0 * a, b, 0 * c], d)][3] == [0, 0, 2]
     assert [values for values, _ in found([0 * a, b, 0 * c], d)][6] == [2, 0, 0]
     assert len(found([a, b], None)) == 7 and found([a], d) == [] and found([a, np.ones(3)], d) == []
+    assert found([a, b], np.ones(3)) == []  # the value after the loop has another shape
 
 
 def test_the_evidence_names_the_state():
