@@ -46,7 +46,7 @@ class WeightsLossAdapter(LossObjectAdapter):
 
 
 class CostPrimeAdapter(PairAdapter):
-    """Two methods of a model, ``cost(X, y)`` and ``cost_prime(X, y)``, which returns the gradients of its weights.
+    """Two methods of a model: ``cost(X, y)``, and ``cost_prime(X, y)``, which returns the gradients of the weights.
 
     Examples
     --------

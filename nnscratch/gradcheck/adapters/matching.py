@@ -32,7 +32,7 @@ class Match:
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
-        The inputs that have the name of a weight, but backward returned no gradient for them.
+        The inputs that have the name of a weight, but for which backward returned no gradient.
     """
 
     given: dict[str, Any] = field(default_factory=dict)
@@ -132,9 +132,9 @@ def numbers_with_gradients(
 ) -> list[str]:
     """Return the names of Python numbers among the inputs that have a gradient in `result`, such as ``db`` for ``b``.
 
-    An integer must also have the name of a weight, because it may be a size or a number of iterations. An example is
-    the bias ``b`` in deeplearning.ai's ``propagate(w, b, X, Y)``, because ``grads`` contains ``db``.
-    `returned` is a function that returns the names in backward's ``return`` statement.
+    For example, the bias ``b`` in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)`` has a gradient, because
+    ``grads`` contains ``db``. An integer must also have the name of a weight, because other integers may be sizes or
+    numbers of iterations. `returned` is a function that returns the names in backward's ``return`` statement.
 
     Examples
     --------

@@ -77,7 +77,7 @@ class ModuleAdapter(Adapter):
                     value.zero_grad()
 
     def gradients(self, dys: tuple, zero: bool = True) -> dict[str, Any]:
-        """Run the backward of the loss, if there is one, and then that of the module.
+        """Run the backward of the loss, if there is a loss, and then the backward of the module.
 
         If `zero` is False, keep the old gradients.
         """

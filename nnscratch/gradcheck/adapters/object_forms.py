@@ -145,8 +145,8 @@ def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, s
     Returns
     -------
     (object, str or None)
-        The result of forward, and a name. If forward returns None, this is the name of the attribute with the output.
-        If forward raises an error, the first value is this error, which the check will raise again.
+        The result of forward, and None. If forward returns None, the second value is the name of the attribute with the
+        output. If forward raises an error, the first value is this error, and the check will raise it again.
     """
     before, attributes = Snapshot(instance, inputs), attributes_of(instance)
     try:

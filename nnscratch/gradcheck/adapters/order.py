@@ -20,7 +20,7 @@ from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
 from ..snapshot import equal_arrays
 from .matching import fits, shape_of
 
-MANY = 6  # the largest number of gradients whose shapes are used to find their order, if their names do not show it
+MANY = 6  # the order of more gradients comes only from their names: there are too many orders to compare all shapes
 
 
 def returned_gradient_names(function: Callable) -> list[str]:
@@ -111,9 +111,10 @@ def whole_input(result: Any, names: list[str], inputs: tuple, returned: Callable
     """Return the name of the list of parameters whose gradients are `result`, or None.
 
     Code such as ``loss, grads = rnn_loss(params, inputs, targets)`` returns one gradient for each array in ``params``.
-    `returned` returns the names in the ``return`` statement. They decide if `result` may also belong to the first
-    inputs, as ``(dx,)`` for the inputs ``x, [h]``, if x and h have the same shape. Without such names, a list belongs
-    to the list of parameters, and a tuple belongs to the first inputs.
+    But `result` may also be the gradients of the first inputs. For example, if the inputs are ``x, [h]``, and x and h
+    have the same shape, the result ``(g,)`` may belong to x or to the list. Then the names in the ``return`` statement
+    decide. The function `returned` returns these names. Without names, a list belongs to the list of parameters, and a
+    tuple belongs to the first inputs.
 
     Examples
     --------
@@ -151,7 +152,7 @@ def gradients_of_outside(
     An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
     ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
     show which gradient belongs to such an array. If there is such a gradient, the other gradients belong to inputs only
-    if their names show this. After ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
+    if their names show this. For example, after ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
 
     Examples
     --------
@@ -204,7 +205,8 @@ def array_outside(function: Callable, names: list[str]) -> Any:
 def is_saved(value: Any, array: Any) -> bool:
     """Return True if forward has saved its input `value` as `array`, or as a copy.
 
-    Two arrays of zeros may be different arrays, such as the first state and a bias.
+    An array of zeros does not count as a copy of another array of zeros. For example, the first state and a bias may
+    both be zero.
     """
     return share_memory(value, array) or (is_array(value) and bool(value.any()) and equal_arrays(value, array))
 

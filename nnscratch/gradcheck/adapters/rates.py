@@ -78,7 +78,7 @@ class LearningRateAdapter(Adapter):
                     "the gradient that backward returns depends on the learning rate, so backward updates a weight and "
                     "then uses it: compute the gradient before the update"
                 )
-        except Exception as error:  # any error of the checked code, which the check itself will raise again
+        except Exception as error:  # the checked code may raise any error, and the check will raise it again
             self.add_note(f"the search for weights failed ({type(error).__name__}: {error})")
         finally:
             before.restore()

@@ -96,7 +96,7 @@ def object_refusal(instance: Any, forward: Callable, backward: Callable, input_n
         f"'y' and 'a'. Return the output, or write two functions that can be checked:\n\n"
         f"    def forward({arguments}):\n"
         f"        layer.{function_name(forward)}({arguments})\n"
-        f"        return layer....                    # the attribute that holds the output\n\n"
+        f"        return layer....                    # the attribute that contains the output\n\n"
         f"    def backward(dy):\n"
         f"        return layer.{function_name(backward)}(dy)          # {', '.join('d' + n for n in input_names)}\n\n"
         f"    check_gradients((forward, backward), {arguments})"

@@ -102,8 +102,8 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
 def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
     """Return True if `slope` is the derivative of an elementwise function, and False if it is a backward.
 
-    A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, so is the result. So `slope`
-    is a derivative if its argument has the name of an input or output, or if it is not linear.
+    A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, the result is twice as large
+    too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear.
 
     Examples
     --------

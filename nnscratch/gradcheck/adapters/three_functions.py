@@ -54,7 +54,8 @@ class ThreeFunctionsAdapter(PairAdapter):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
             if len(more) > extra:
-                # One of these names is the output. Leave out the names that are no target's, or y, or else the first.
+                # The output has one of these names. Leave out all names that are not names of targets, then names of
+                # outputs, then y. If the number of names is never right, leave out the first name.
                 targets = [n for n in more if is_target_name(n)]
                 ways = targets, [n for n in targets if n not in self.output_names], without_y(targets)
                 more = next((way for way in ways if len(way) == extra), more[1:])
@@ -109,7 +110,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         names = ["the output", *by_name] if self.backward_names is None else self.backward_names
         if len(self.inputs) > self.forward_count:  # backward(labels), with a loss(y, target)
             target = self.input_names[self.forward_count]
-            known = {*by_name, *self.output_names, *(required_names(self.cost) or [])}  # a loss(y, t) has the output y
+            known = {*by_name, *self.output_names, *(required_names(self.cost) or [])}  # in loss(y, t), y is the output
             other = [n for n in names if n in TARGETS and n not in known]
             if other and target not in names:
                 by_name[without_y(other)[-1]] = by_name.pop(target)
@@ -142,8 +143,8 @@ def names_with_options(forward: Callable, cost: Callable, count: int) -> list[st
         return names
     options = optional_names(forward)
     taken = [n for n in [*of_cost, *optional_names(cost)] if n not in names and n not in options]
-    # The cost takes the output and the targets. But loss(Y) of an object takes only the target, and so does cost(x, y)
-    # if forward takes x.
+    # Usually, the cost takes the output and the targets. But a method loss(Y) takes only the targets. And if forward
+    # takes x, cost(x, y) takes an input and the targets.
     only_target = len(taken) == 1 and is_target_name(taken[0])
     targets = len(taken) if only_target else max(len(taken) - 1, 0)
     more = count - len(names) - targets

@@ -1,9 +1,9 @@
 """Draw values for the arguments of code, from its signature, its annotations, its docstring and usual names.
 
-The judge draws the values, so that the student's file cannot choose the inputs of its own check. Often a signature does
-not say which shapes the arguments have. A reading is one guess: a shape or a value for each argument. For each reading,
-the judge draws a candidate: a list of values for all arguments. The worker uses the first candidate that forward
-accepts.
+The judge (judge.py) draws the values, so that the student's file cannot choose the inputs of its own check. Often a
+signature does not say which shapes the arguments have. A reading is one guess: a shape or a value for each argument.
+For each reading, the judge draws a candidate: a list of values for all arguments. The worker, the process that runs the
+student's file, uses the first candidate that forward accepts.
 """
 
 from __future__ import annotations
@@ -164,10 +164,10 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
     """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
-    `from_text` contains the axes of the arguments, and `shapes` their sizes. Take the first float argument that has two
-    axes or more, one of which `name` does not have. For example, scores (N, C) and labels (N,) have the axis N in
-    common. Then the number is C, the length of the last axis. A table of word vectors (V, D) and words (N, T) have no
-    axis in common. Then the number is V, the length of the first axis.
+    `from_text` contains the axes of the arguments, and `shapes` their sizes. Take the first float argument that has at
+    least two axes, and at least one axis that the argument `name` does not have. For example, scores (N, C) and labels
+    (N,) have the axis N in common. Then the number is C, the length of the last axis. Word vectors (V, D) and words
+    (N, T) have no axis in common. Then the number is V, the length of the first axis.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:
@@ -189,7 +189,7 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Return the shape of each argument that the family contains. Each shape of the family is used once."""
+    """Return the shape of each argument that the family contains. Use each shape of the family at most once."""
     found: dict[str, str] = {}
     left = dict(known)
     for name in names:
@@ -312,7 +312,8 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     Parameters
     ----------
     keys : list of str
-        The keys that forward uses. For a computed key, such as ``parameters["W" + str(l)]``: its start ``"W"``.
+        The keys that forward uses. If a key is computed, as in ``parameters["W" + str(l)]``, the list contains only its
+        start ``"W"``.
     rng : numpy.random.Generator
 
     Raises

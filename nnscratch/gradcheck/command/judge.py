@@ -1,10 +1,11 @@
 """The judge: the process that decides the verdict. It never imports the student's file.
 
-The worker is the process that runs the student's file. The judge draws the inputs and sends them to the worker, which
-runs `check_gradients` on the student's code. If the verdict of this report is not "right", the judge accepts it,
-because a student has no reason to forge a bad verdict. If the verdict is "right", the judge measures the derivatives
-itself: it chooses values of the arrays, gets the outputs and gradients from the worker as arrays, and compares them. So
-a file that prints, exits, or forges a report cannot get a better verdict.
+The worker is the process that runs the student's file. The judge draws the inputs and sends them to the worker. The
+worker runs `check_gradients` on the student's code, and sends the report back. If the verdict of this report is not
+"right", the judge accepts the verdict, because a student has no reason to forge a bad verdict. If the verdict is
+"right", the judge measures the derivatives itself: it chooses values of the arrays, gets the outputs and gradients from
+the worker as arrays, and compares the gradients with finite differences of the outputs. So a file that prints, exits,
+or forges a report cannot get a better verdict.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
             with contextlib.suppress(WorkerFailed):  # if this check fails, the report only lacks the note IS_MEAN
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
-                    result.why += "; right as a mean over the batch (--convention)"
+                    result.why += "; right with --convention mean"
     except (WorkerFailed, CannotDraw) as error:
         result.why = str(error)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:

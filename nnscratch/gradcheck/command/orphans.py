@@ -1,8 +1,9 @@
 """Find and kill processes that left the worker's process group (Linux).
 
 If the parent of a process ends, the process becomes an orphan and gets a new parent. The new parent is the nearest
-ancestor that is a "child subreaper", or process 1 if no ancestor is one. While a worker runs, the judge is a subreaper.
-So the worker's processes become children of the judge when the worker ends, and the judge can kill them.
+ancestor that is a "child subreaper". If no ancestor is a subreaper, the new parent is process 1. While a worker runs,
+the judge is a subreaper. So the worker's processes become children of the judge when the worker ends, and the judge can
+kill them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
-LONGEST = 2.0  # the largest number of seconds, because a process may start new processes without end
+LONGEST = 2.0  # `kill` stops after this number of seconds, because a process may start new processes without end
 
 
 class Orphans:

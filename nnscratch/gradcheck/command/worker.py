@@ -251,8 +251,8 @@ def copied_plain(value: Any) -> Any:
 
 def import_file(path: Path) -> Any:
     """Import the student's file. If its folder is a package, import the file as a module of this package."""
-    # Do not write a compiled file. Python would use an old one if the student changes the file within a second and its
-    # length stays the same.
+    # Do not write a compiled file. If the student changed the source within a second, and the length of the source
+    # stayed the same, Python would use the old compiled file.
     sys.dont_write_bytecode = True
     root = path.parent
     while (root / "__init__.py").is_file():
@@ -284,7 +284,8 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
         return found
     np.random.seed(seed)  # noqa: NPY002  students' constructors draw from the global generators
     random.seed(seed)
-    init, named = map_leaves(copy_array, (candidate["init"], candidate["init_named"]))  # constructors change lists
+    # Make new lists and arrays for each call, because a constructor may change its arguments.
+    init, named = map_leaves(copy_array, (candidate["init"], candidate["init_named"]))
     return found(*init, **named)
 
 
@@ -306,7 +307,7 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
 def named_parameters(subject: Any) -> list[Any]:
     """Return the arrays of an object that have the name of a weight, and not the name of a gradient.
 
-    The names are needed if the weights are zero: then the outputs do not depend on some of them.
+    The names are needed if the weights are zero, because then a change of some weights does not change the outputs.
     """
     places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
     names = {name for _, name, _ in places}

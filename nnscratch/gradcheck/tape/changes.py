@@ -4,8 +4,8 @@ Let u0 and v0 be the operands and y0 the result in the first run of forward. In 
 The increment of an operand is u - u0, and the increment of the result is y - y0. If all operands are the same as in the
 first run, a changed operation still has the result y0. Otherwise, the increment of its result is different:
 
-    change_path                 u is replaced by u0 + L(u - u0). With L = 0, no gradient passes through u, and with
-                                L = -1, this gradient has the wrong sign
+    change_path                 u is replaced by u0 + L(u - u0) with a function L. If L multiplies by 0, no gradient
+                                passes through u. If L multiplies by -1, this gradient has the wrong sign
     replace_factor              u v is replaced by u0 v + (u - u0) v': the gradient of u contains v' instead of v
     replace_slope               y(u) is replaced by y0 + g (u - u0): the derivative of y is g
     replace_upstream_by_ones    the gradient of the result is 1, instead of the gradient that comes from the output
@@ -76,8 +76,8 @@ def record_operand(tape: Tape, j: int) -> Callable:
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
     """Return a change that makes ``derivative(m)`` the increment of the result, where m is the increment of an operand.
 
-    `source` is (number of an operation, index of its operand). The operation may be the changed one, or an earlier
-    one. For an earlier one, `record_operand` must record m.
+    `source` is (number of an operation, index of its operand). The operation is the changed operation, or an earlier
+    operation. For an earlier operation, `record_operand` must record m.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -34,8 +34,8 @@ class Source:
     result_name : str or None
         The variable that the expression is assigned to.
     outer_names : list of str
-        The same as `operand_names`, but with the caller's names: if an operand is a parameter of the function, its
-        name is the argument that the caller passes, if this argument is short. See `name_in_caller`.
+        The same as `operand_names`, but with the caller's names. If an operand is a parameter of the function, the list
+        contains the source of the argument that the caller passes. A long source is not used: see `name_in_caller`.
     call : str
         The source of the call that runs the function, such as "softplus(-x)", or "" if it is not known.
     """
@@ -84,7 +84,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
 
 
 def arguments_of_call(frame: Any) -> tuple[dict[str, str], str]:
-    """Return the source of each argument of the call that runs `frame`, by parameter, and the source of the call.
+    """Return {name of a parameter: source of its argument} for the call that runs `frame`, and the source of the call.
 
     Return ({}, "") if the call is not in the user's code, or if it unpacks its arguments.
     """
@@ -126,7 +126,7 @@ def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
 def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, list[str], str | None]:
     """Return the source of the operation that `frame` is executing, the sources of its operands, and its target.
 
-    The source of an operand that is not known is its name in `names`, such as "operand 1". The target is the variable
+    If the source of an operand is not known, use its name in `names`, such as "operand 1". The target is the variable
     that the result is assigned to, or None.
     """
     position = position_in_source(frame)
@@ -192,8 +192,8 @@ def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
 def expressions(file: str, lines: tuple[str, ...]) -> dict[tuple, tuple[ast.AST, str | None]]:
     """Return the operations of a file by their positions in the file.
 
-    Each value of the dictionary is (operation, name). The name is that of the variable to which the result of the
-    operation is assigned, or None.
+    Each value of the dictionary is (operation, name). The code assigns the result of the operation to the variable
+    called `name`. Without such a variable, `name` is None.
     """
     try:
         tree = ast.parse("".join(lines))

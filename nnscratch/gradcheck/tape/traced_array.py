@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy import asarray  # NumPy's own function, which is faster than the one of `traced_conversions`
+from numpy import asarray  # NumPy's own function, which is faster than the version in `traced_conversions`
 
 FUNCTIONS = {  # the tape records a call of such a function as one operation
     *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),

@@ -46,7 +46,10 @@ def traced_conversions() -> Iterator[None]:
 
 
 def is_traced_list(value: Any, found: np.ndarray) -> bool:
-    """Return True for a list of arrays of one shape, some of them traced, that `found` contains along axis 0."""
+    """Return True if `value` is a list of arrays of one shape, and at least one of the arrays is traced.
+
+    `found` is the array that NumPy made from the list. It must contain the arrays along axis 0.
+    """
     if not isinstance(value, (list, tuple)) or not any(isinstance(item, TracedArray) for item in value):
         return False
     same = (isinstance(item, np.ndarray) and item.dtype == found.dtype for item in value)

@@ -40,7 +40,7 @@ class TracedNumber(float):
 
 
 class TracedNumberArray(TracedArray, NumberArray):
-    """A traced array that represents a Python number or a list of numbers: `tolist` gives traced numbers."""
+    """A traced array that represents a Python number or a list of numbers. `tolist` returns traced numbers."""
 
     def tolist(self) -> Any:
         plain = self.view(np.ndarray)

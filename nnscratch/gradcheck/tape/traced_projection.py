@@ -33,7 +33,7 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
 
 @contextmanager
 def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterator[None]:
-    """Replace the arrays of the code by traced views in a ``with`` block. Its end restores the code's own arrays.
+    """Replace the arrays of the code by traced views in a ``with`` block. At the end, restore the code's own arrays.
 
     Parameters
     ----------

@@ -205,7 +205,7 @@ def test_wrong_code_has_its_first_diagnosis_as_the_reason():
 
 def test_code_that_divides_by_the_batch_is_right_as_a_mean():
     found = judged("Mean")
-    assert found.verdict == "wrong" and found.why.endswith("right as a mean over the batch (--convention)")
+    assert found.verdict == "wrong" and found.why.endswith("right with --convention mean")
     assert "--convention Mean=mean" in found.report.notes[-1]
     assert judged("Mean", given=Given(conventions={"Mean": "mean"})).verdict == "right"
 
