@@ -24,8 +24,8 @@ a loss and its gradient. We wrote down the name of each mistake before we ran th
 page.
 
 The report of a wrong gradient may list several names of mistakes. The diagnosis *names a mistake first* if the right
-name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs say
-more than the table:
+name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs show
+better than the table how often the diagnosis is right for new mistakes:
 
 - In the beginning, there were 102 mistakes. The earliest version of the diagnosis only compared arrays. It named 44 of
   the mistakes first. The next version also recorded forward. In its first run, it named 88 mistakes first. We then
@@ -63,8 +63,8 @@ page: it takes the correct code of the planted mistakes, and changes each operat
 The checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. So the
 table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
 one. A student would not make many of these changes. Most of the changes without an explanation keep only one term of a
-sum, or leave out the incoming gradient in a product in the middle of a formula. In the first full count, the diagnosis
-explained 427 of 611 changes (70 %). We then extended the diagnosis for changes that it could not explain.
+sum, or leave out the incoming gradient in a product in the middle of a formula. In its first run on all changes, the
+diagnosis explained 427 of 611 changes (70 %). We then extended the diagnosis for changes that it could not explain.
 `python -m benchmarks.mistakes --changed` writes this page in a few minutes.
 
 | change | effect |
