@@ -9,7 +9,7 @@ import numpy as np
 from .differences import Differences
 from .directional import DirectionalDerivatives, describe_wrong_elements, directional_entry, measure_directions
 from .kinks import allow_kinks_per_output, remeasure
-from .noise import is_noisy, measure_through_noise, noise_reason, steady_derivative
+from .noise import is_noisy, measure_through_noise, measure_with_larger_steps, noise_reason, steady_derivative
 from .report import Entry, GradientReport
 from .sampling import sample_indices
 from .settings import Settings
@@ -98,6 +98,9 @@ class EntryChecker:
             else:
                 remeasure(differences, entry, array)
                 differences.judge(entry)
+        if entry.verdict == "cannot tell" and differences.itemsize == 4:
+            movers = {index: differences.element_mover(array, index) for index in indices}
+            measure_with_larger_steps(differences, entry, movers)
         return entry
 
     def _f_is_noisy(self) -> bool:
@@ -129,6 +132,9 @@ class EntryChecker:
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
             if entry.verdict == "cannot tell":
                 entry.reason = noise_reason(float(entry.uncertainty.max()))
+        if entry.verdict == "cannot tell" and self.differences.itemsize == 4:
+            movers = {(k,): self.differences.direction_mover(array, v) for k, (v, _) in enumerate(derivatives)}
+            measure_with_larger_steps(self.differences, entry, movers)
         smooth = [(v, d) for v, d in derivatives if not d.kink]
         if entry.verdict != "wrong":
             return entry

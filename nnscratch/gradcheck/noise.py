@@ -18,7 +18,7 @@ import numpy as np
 
 from .differences import Differences
 from .nested import array_module
-from .numerical import Derivative, typical_size
+from .numerical import RELATIVE_STEPS, Derivative, derivative_with_larger_steps, typical_size
 from .report import Entry
 from .verdict import out_of_tolerance
 
@@ -129,6 +129,30 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
             entry.verdict = "cannot tell"  # no element that was measured again is wrong
     if entry.verdict == "cannot tell" and measured:
         entry.reason = noise_reason(max(float(entry.uncertainty[i]) for i in measured))
+
+
+def measure_with_larger_steps(differences: Differences, entry: Entry, movers: dict[tuple, Callable]) -> None:
+    """Measure again the elements of code that computes in float32, and set the verdict.
+
+    Call this function if the verdict is "cannot tell". With larger steps, the uncertainty from round-off is smaller.
+
+    Parameters
+    ----------
+    differences : Differences
+    entry : Entry
+    movers : dict of tuple to callable
+        For each index in `entry`: a function of h, see `Differences.element_mover`.
+    """
+    round_off = 4 * 1.2e-7 * differences.magnitude / RELATIVE_STEPS[4][-1]
+    for index, move in movers.items():
+        held = entry.uncertainty[index]
+        if entry.low[index] != entry.high[index] or not held <= 4 * round_off:
+            continue  # a kink, or noise that is larger than the round-off of float32
+        d = derivative_with_larger_steps(move, differences.centre, differences.magnitude)
+        if d.uncertainty < held and abs(d.value - entry.numeric[index]) <= 3 * held:
+            entry.numeric[index] = entry.low[index] = entry.high[index] = d.value
+            entry.uncertainty[index] = d.uncertainty
+    differences.judge(entry)
 
 
 def noise_reason(scatter: float) -> str:

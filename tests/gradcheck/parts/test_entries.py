@@ -278,3 +278,17 @@ def test_the_search_ends_after_its_budget(monkeypatch):
 
 def test_gradients_of_the_wrong_shape_are_not_searched(monkeypatch):
     assert located(gradient=np.ones(31), monkeypatch=monkeypatch) == ["", ""]
+
+
+@pytest.mark.parametrize(("mode", "constant"), [("full", 100), ("directional", 300)])
+def test_a_small_gradient_in_float32_beside_a_large_constant(mode, constant):
+    forward = lambda x: np.float32(constant) + np.sin(x.astype(np.float32))  # noqa: E731
+    x = np.linspace(-1, 1, 9)
+    g = np.cos(x)
+    for given, verdict in ((g, "right"), (1.2 * g, "wrong"), (0.8 * g, "wrong")):
+        assert checked(given, forward, x, mode, itemsize=4)[0].verdict == verdict
+
+
+def test_round_off_that_hides_the_gradient_at_every_step():
+    forward = lambda x: np.float32(1e5) + np.sin(x.astype(np.float32))  # noqa: E731
+    assert checked(np.cos(X), forward, itemsize=4)[0].verdict == "cannot tell"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nnscratch.gradcheck.numerical import (
+    derivative_with_larger_steps,
     differentiate,
     estimate,
     numerical_gradient,
@@ -318,6 +319,40 @@ def test_the_last_steps_of_differentiate_fit_small_values():
     assert steps(0.01) == usual and steps(0.5) == usual
     x = np.array([0.0])
     assert differentiate(lambda: 1e-3 * x[0] ** 3 + 1e-9 * x[0], x, (0,), 0.0, 1e-6).value == pytest.approx(1e-9)
+
+
+# --- larger steps for float32 ----------------------------------------------------------------------------------------
+
+
+def in_float32(f):
+    return lambda h: (float(np.float32(f(h))), h)
+
+
+def test_larger_steps_measure_a_small_derivative_beside_a_large_constant():
+    for frequency in (0.5, 1.0, 3.0):
+        for start in np.linspace(-1, 1, 21):
+            f = lambda h, start=start, k=frequency: 1000 + np.sin(k * (start + h)) / k  # noqa: E731
+            d = derivative_with_larger_steps(in_float32(f), f(0), 1000.0)
+            assert abs(d.value - np.cos(frequency * start)) <= d.uncertainty < 0.025
+            assert d.low == d.high == d.value and not d.kink
+    assert estimate(in_float32(f), f(0), 1000.0, 1.0, itemsize=4).uncertainty > 0.04
+
+
+def test_the_uncertainty_is_small_for_a_smooth_function_and_large_beside_a_kink():
+    smooth = derivative_with_larger_steps(exact(lambda h: np.exp(2 * h)), 1.0, 1.0)
+    assert abs(smooth.value - 2) <= smooth.uncertainty <= 5e-5
+    for distance in (0.0, 0.005, 0.01, 0.03, 0.1, 0.2):
+        d = derivative_with_larger_steps(exact(lambda h, k=distance: max(h, k)), distance, 0.1)
+        assert abs(d.value) <= 3 * d.uncertainty
+
+
+def test_larger_steps_outside_the_domain_of_f_are_left_out():
+    for limit in (0.1, 0.2, 0.3):  # the largest step reaches 0.32
+        with np.errstate(invalid="ignore"):
+            d = derivative_with_larger_steps(exact(lambda h, k=limit: np.sqrt(k + h)), np.sqrt(limit), 1.0)
+        assert abs(d.value - 0.5 / np.sqrt(limit)) <= 3 * d.uncertainty < 1
+    assert derivative_with_larger_steps(exact(lambda h: np.nan), 0.0, 1.0).uncertainty == np.inf
+    assert derivative_with_larger_steps(lambda h: (1.0, 0.0), 1.0, 1.0).uncertainty == np.inf  # nothing changes
 
 
 # --- small functions -------------------------------------------------------------------------------------------------
