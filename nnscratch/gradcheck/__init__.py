@@ -7,18 +7,19 @@ The steps of a check, and the files that do them:
     pairing.py, gradient_names.py    find the gradient of each weight; places.py: where the code stores its arrays
     snapshot.py, random_states.py    record the user's objects and random generators, and restore them after the check
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
-    traps.py, stale_forward.py       faults that a comparison of gradients cannot find
+    traps.py, stale_forward.py       find faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
     perturbed.py, zero_arrays.py     find a backward that uses finite differences itself, and weights that are all zero
-    numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
-    entries.py                       one array: compare analytic and numeric gradient
-    sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
+    numerical.py, differences.py     compute finite differences with error bounds; complex_step.py: a more exact method
+    entries.py                       compares the analytic and the numeric gradient of one array
+    sampling.py, directional.py      choose the elements or directions to compare; cost.py chooses the mode
     kinks.py, kink_units.py          check points without a derivative, such as 0 for ReLU; zero_units.py: exact zeros
     noise.py                         finds an f that does not change smoothly, because of rounding
     small_constants.py               accepts a gradient that leaves out the eps of log(p + eps)
     verdict.py                       decides the verdict: right, wrong or cannot tell
     diagnosis/                       finds the mistake that explains a wrong gradient; tape/ records forward
-    report.py, printing.py           the result; pictures.py and animated.py draw it, command/ is the shell command
+    report.py, printing.py           contain and print the result; pictures.py and animated.py draw the result
+    command/                         the shell command: nnscratch gradcheck
 
 >>> import numpy as np, nnscratch as nn
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))

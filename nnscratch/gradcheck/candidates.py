@@ -35,7 +35,7 @@ def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array or sequence still has the values recorded in `snapshot`. A single number is immutable."""
+    """Return True if an array or sequence still has the values recorded in `snapshot`, and True for a single number."""
     old = snapshot.values_of(value)
     return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
 

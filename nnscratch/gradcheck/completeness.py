@@ -17,7 +17,7 @@ the verdict is "incomplete". The checker treats the following arrays as constant
 
 A note in the report names each of these constants that belongs to an object, changes the outputs, and is not read-only.
 
-The other arrays become traps of the report. A trap is a fault that a comparison of gradients cannot find.
+For each other array, the report contains a trap. A trap is a fault that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Differences:
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
         `complex_step_used` is True if the complex step gave values that the differences confirm.
-        `complex_step_failed` is True if it did not work for this code.
+        `complex_step_failed` is True if the complex step did not work for this code.
     """
 
     def __init__(self, projection: Projection, itemsize: int, rtol: float | None):

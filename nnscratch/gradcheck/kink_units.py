@@ -169,7 +169,7 @@ class KinkUnits:
         """Return, for each element of the gradient, the allowed value that is nearest to `here`.
 
         `here` is the gradient from backward at the kink, and `points` are the gradients at nearby points. At these
-        points, the element has only two different values, one on each side of the kink. An allowed value is the first
+        points, each element has only two different values, one on each side of its kink. An allowed value is the first
         value plus theta times the difference of the two values. Theta is from 0 to 1, and is the same for every dy.
         """
         spread = points - points[0]

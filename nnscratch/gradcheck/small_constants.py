@@ -27,7 +27,7 @@ from .tape.source import calling_code
 from .verdict import is_comparable
 
 LARGEST = 1e-5  # the largest constant that counts as small: the default eps of batch normalisation
-NEGLIGIBLE = 1e-2  # the largest change of a right gradient by the constants, divided by the gradient's largest element
+NEGLIGIBLE = 1e-2  # the largest change that the constants may cause, divided by the gradient's largest element
 SHOWN = 3  # the largest number of lines of code that a note names
 
 

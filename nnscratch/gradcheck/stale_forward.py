@@ -96,7 +96,7 @@ class Runs:
 
 
 def stale_cache(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
-    """Run forward on A, forward on B, then backward with the cache of A. Its gradient must be right for A."""
+    """Run forward on A, forward on B, then backward with the cache of A. The gradient must be right for A."""
     runs.forward(A)
     expected = runs.backward(A)
     runs.reset()
@@ -108,7 +108,7 @@ def stale_cache(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
-    """Run forward on A, forward on B, then backward. Its gradient must be right for B.
+    """Run forward on A, forward on B, then backward. The gradient must be right for B.
 
     For a Module, a second backward follows, which must return the gradient for A. This works if forward saved its
     values on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a
@@ -135,7 +135,7 @@ def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def wrong_forward_used(names: list[str], inputs: str) -> Trap:
-    """Return the `Trap` for gradients, by name, that are not the gradients for `inputs`, "A" or "B"."""
+    """Return the `Trap` for the gradients called `names`. They are not the gradients for `inputs`, "A" or "B"."""
     message = "forward on inputs A, forward on other inputs B, then backward: the gradient of "
     message += f"{', '.join(names)} is not the gradient for {inputs}; backward uses values of the wrong forward"
     return Trap("stale cache", message)

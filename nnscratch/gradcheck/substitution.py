@@ -38,7 +38,7 @@ def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
 
 
 def substitute(snapshot: Snapshot, new: dict[int, Any]) -> None:
-    """Replace objects in all containers of `snapshot`. The keys of `new` are the ``id`` of the objects to replace."""
+    """Replace objects in all containers of `snapshot`. `new` maps the ``id`` of an object to its replacement."""
 
     def exchange(value: Any) -> Any:
         if id(value) in new:

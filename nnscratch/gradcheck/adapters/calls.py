@@ -42,7 +42,7 @@ def optional_names(function: Callable) -> list[str]:
 
 
 def defaults_of(function: Callable, names: Sequence[str]) -> dict[str, Any]:
-    """Return the default values of the arguments of a function that are in `names`.
+    """Return the default values of a function's arguments, by name. Leave out arguments that are not in `names`.
 
     Examples
     --------
@@ -107,8 +107,8 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward, or None if there are more arguments than values.
 
-    An argument with the name of an input, an output or a cache gets this value. The other arguments get the remaining
-    values in this order: the gradients of the outputs, the cache, the inputs.
+    An argument with the name of an input, an output or a cache gets this input, output or cache. The other arguments
+    get the remaining values in this order: the gradients of the outputs, the cache, the inputs.
 
     Examples
     --------

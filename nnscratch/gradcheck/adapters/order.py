@@ -93,8 +93,8 @@ class Step(NamedTuple):
 
 
 def simple_steps(step: dis.Instruction) -> list[Step]:
-    """Return the `Step` of an instruction, or of each of its two parts."""
-    if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):  # in Python 3.13, a step may load two
+    """Return the `Step` of an instruction. In Python 3.13, an instruction may load two names: return two steps."""
+    if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):
         return [Step("LOAD_FAST", name, 1, step.is_jump_target) for name in step.argval]
     value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
     return [Step(step.opname, value, dis.stack_effect(step.opcode, step.arg), step.is_jump_target)]

@@ -54,8 +54,8 @@ class ThreeFunctionsAdapter(PairAdapter):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
             if len(more) > extra:
-                # The output has one of these names. Leave out all names that are not names of targets, then names of
-                # outputs, then y. If the number of names is never right, leave out the first name.
+                # One of these names is the cost's name for the output. To leave it out, keep only names of targets. If
+                # too many names remain, leave out the names of forward's outputs, or y, or else the first name.
                 targets = [n for n in more if is_target_name(n)]
                 ways = targets, [n for n in targets if n not in self.output_names], without_y(targets)
                 more = next((way for way in ways if len(way) == extra), more[1:])

@@ -6,7 +6,7 @@ The list contains
     a class with forward and backward       it may inherit them from a class of the same file
     a pair whose backward takes labels      with the cost function: L_model_forward, compute_cost, L_model_backward
     X_loss that returns (loss, gradient)    also ..._cost, loss_..., cost_...
-    a class with loss and params            as CS231n's networks
+    a class with loss and params            such as CS231n's networks
 """
 
 from __future__ import annotations

@@ -185,7 +185,8 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     entries = dict(zip(names, own.entries.values(), strict=False))
     nearly = [n for n, e in entries.items() if e.verdict == "wrong" and is_comparable(e) and e.error <= NEGLIGIBLE]
     if nearly:
-        # The worker may have left out small constants, such as 1e-7 in log(p + 1e-7). Then the judge must do so too.
+        # The worker may have left out small constants, such as 1e-7 in log(p + 1e-7). Then the judge must leave out
+        # these constants too.
         plain = measured(worker, {name: arrays[name] for name in nearly}, seed, plain=True)
         for name, entry in zip(nearly, plain.entries.values(), strict=True):
             if entry.verdict == "right":
