@@ -2,7 +2,7 @@
 
 Code adds a small constant to avoid log(0) or a division by 0. Many courses leave this constant out of the derivative.
 For example, they use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes
-log(y + 1e-7). This gradient differs from the finite differences by about 1e-7 / y.
+log(y + 1e-7). Compared with finite differences, this gradient has a relative error of about 1e-7 / y.
 
 To test whether small constants are the reason, this file runs forward and backward again without them. It sets c = 0 in
 every operation ``a + c`` or ``a - c`` with 0 < abs(c) <= 1e-5. If backward then agrees with finite differences at every
