@@ -16,6 +16,7 @@ from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
+FLOAT32_DIRECTIONS = 6  # the number of additional directions for code that computes in float32
 LOCATE_BUDGET = 300  # the largest number of forward passes in a search for wrong elements
 MAX_REFERENCE_SIZE = 5000  # the largest array whose true gradient is measured if backward's gradient is unusable
 
@@ -133,8 +134,14 @@ class EntryChecker:
             if entry.verdict == "cannot tell":
                 entry.reason = noise_reason(float(entry.uncertainty.max()))
         if entry.verdict == "cannot tell" and self.differences.itemsize == 4:
+            # Round-off can hide a derivative that is small by chance. So measure along more directions.
+            derivatives += measure_directions(self.differences, array, FLOAT32_DIRECTIONS, self.rng)
+            entry = self.differences.judge(directional_entry(name, analytic, derivatives))
             movers = {(k,): self.differences.direction_mover(array, v) for k, (v, _) in enumerate(derivatives)}
             measure_with_larger_steps(self.differences, entry, movers)
+            for k, (_, d) in enumerate(derivatives):
+                d.value, d.low, d.high = float(entry.numeric[k]), float(entry.low[k]), float(entry.high[k])
+                d.uncertainty = float(entry.uncertainty[k])
         smooth = [(v, d) for v, d in derivatives if not d.kink]
         if entry.verdict != "wrong":
             return entry
