@@ -1,6 +1,6 @@
 """GRU: gated recurrent units over whole sequences, in several layers. The fast version of :class:`GRUCell`.
 
-This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time, and
 explains the differences from the textbook form.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU, dV (3H, steps * N)

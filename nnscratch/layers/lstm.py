@@ -1,7 +1,7 @@
 """LSTM: long short-term memory over whole sequences, in several layers. The fast version of :class:`LSTMCell`.
 
-This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. In most
-arrays, the feature axis comes before the batch axis:
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time, and
+explains the differences from the textbook form. In most arrays, the feature axis comes before the batch axis:
 
     shapes      X (T, N, D)    h (T+1, N, H)    c (T+1, H, N)    U, dU (4H, steps * N)    gates, u, dz (4H, N)
                 h[t] and c[t] are the state before step t, h[t+1] and c[t+1] the state after it
@@ -21,14 +21,6 @@ arrays, the feature axis comes before the batch axis:
                 dc   = dc * f                                       to step t-1
                 dh   = W_hh^T dz
                 dU   = all dz of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
-
-For speed, the code differs from the textbook form in three ways, in addition to the chunks (see chunks.py):
-
-1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
-   contiguous block of the result.
-2. One call of tanh computes all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
-3. The loop over time creates no new arrays. Results are written into buffers (``out=``), which the next forward reuses.
-   On a GPU, the whole loop is started with one call: see backend/graphs.py.
 """
 
 from __future__ import annotations

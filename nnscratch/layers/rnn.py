@@ -1,6 +1,6 @@
 """RNN: Elman's recurrent network over whole sequences, in several layers. The fast version of :class:`RNNCell`.
 
-This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time, and
 explains the differences from the textbook form.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU (H, steps * N)    u, a, da (H, N)
@@ -63,12 +63,6 @@ class RNN(Recurrent):
     >>> dx, dh = rnn.backward(np.ones_like(y))
     >>> dx.shape, dh.shape
     ((4, 7, 3), (2, 4, 5))
-
-    Sequences of 7, 2, 3 and 1 steps in one batch, in both directions:
-
-    >>> y, h = nn.RNN(3, 5, bidirectional=True, rng=0)(x, lengths=[7, 2, 3, 1])
-    >>> y.shape, bool(y[1, 2:].any())
-    ((4, 7, 10), False)
     """
 
     arguments = ("input_size", "hidden_size", "num_layers", "dropout", "nonlinearity", "bidirectional")
