@@ -24,7 +24,7 @@ class Differences:
     itemsize : int
         The number of bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
-        The relative difference allowed at each element. None means the default for the precision.
+        The relative difference allowed at each element. If it is None, use the default for the precision.
 
     Attributes
     ----------

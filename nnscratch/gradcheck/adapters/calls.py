@@ -107,8 +107,8 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward, or None if there are more arguments than values.
 
-    An argument with the name of an input, an output or a cache gets this input, output or cache. The other arguments
-    get the remaining values in this order: the gradients of the outputs, the cache, the inputs.
+    An argument with the name of an input, an output or a cache receives this input, output or cache. The other
+    arguments receive the remaining values in this order: the gradients of the outputs, the cache, the inputs.
 
     Examples
     --------

@@ -25,10 +25,11 @@ def needs_more(backward: Callable, outputs: int) -> bool:
 def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
     """Return a forward that keeps its arguments, and a backward that takes only gradients.
 
-    The new backward calls the old backward with more arguments. An argument with the name of an input gets this input.
-    If forward ends with ``return h_t``, an argument with the name ``h_t`` gets the output. The other arguments get the
-    gradients, and then the remaining inputs, in order. The backward of a loss may take predictions and targets, as
-    ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output`` or the first input.
+    The new backward calls the old backward with more arguments. An argument with the name of an input receives this
+    input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The other
+    arguments receive the gradients, and then the remaining inputs, in order. The backward of a loss may take
+    predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output`` or
+    the first input.
 
     Examples
     --------

@@ -26,8 +26,9 @@ class PairAdapter(Adapter):
 
     If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. If forward returns
     one number, backward may be ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments
-    (`bind_arguments`). An argument with the name of an input gets this input, as in ``backward_propagation(parameters,
-    cache, X, Y)``. If forward ends with ``return out``, an argument with the name ``out`` gets the output.
+    (`bind_arguments`). An argument with the name of an input receives this input, as in
+    ``backward_propagation(parameters, cache, X, Y)``. If forward ends with ``return out``, an argument with the name
+    ``out`` receives the output.
 
     Examples
     --------

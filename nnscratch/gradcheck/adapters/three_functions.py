@@ -23,9 +23,10 @@ class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
     The inputs are those of forward, followed by the other arguments of the cost. The name of an argument of backward
-    decides which value it gets. For example, ``X`` and ``Y`` get the inputs with these names, and ``caches`` gets the
-    cache. The first argument with another name, such as ``AL``, gets the output. Backward returns the gradients of the
-    cost, as a dictionary, a tuple or one array. A softmax and a loss in two separate functions also have this form.
+    decides which value this argument receives. For example, ``X`` and ``Y`` receive the inputs with these names, and
+    ``caches`` receives the cache. The first argument with another name, such as ``AL``, receives the output. Backward
+    returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two separate
+    functions also have this form.
 
     Examples
     --------
@@ -128,10 +129,10 @@ def without_y(targets: list[str]) -> list[str]:
 
 
 def names_with_options(forward: Callable, cost: Callable, count: int) -> list[str] | None:
-    """Return the names of the arguments that forward gets if the user gives `count` inputs.
+    """Return the names of the arguments that forward receives if the user gives `count` inputs.
 
-    If more inputs remain than the cost takes, forward gets its optional arguments too. Return None if the names are not
-    known.
+    If more inputs remain than the cost takes, forward receives its optional arguments too. Return None if the names are
+    not known.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 The list contains
 
     X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
-    a class with forward and backward       it may inherit them from a class of the same file
+    a class with forward and backward       the methods may be inherited from a class of the same file
     a pair whose backward takes labels      with the cost function: L_model_forward, compute_cost, L_model_backward
     X_loss that returns (loss, gradient)    also ..._cost, loss_..., cost_...
     a class with loss and params            such as CS231n's networks

@@ -44,7 +44,7 @@ class Given:
     init, init_named : list, dict
         The arguments of the constructor.
     conventions : dict of str to str
-        "sum" or "mean", by the name of the layer. The name "" means all layers.
+        "sum" or "mean", by the name of the layer. The value for the name "" is used for all other layers.
     """
 
     inputs: list[Any] = field(default_factory=list)
@@ -347,7 +347,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
     """Draw the input that a text describes.
 
-    ``4,5`` gives normally distributed floats of this shape, and ``ids:4,5:10`` gives integers below 10.
+    For ``4,5``, draw normally distributed floats of this shape. For ``ids:4,5:10``, draw integers below 10.
 
     Raises
     ------
