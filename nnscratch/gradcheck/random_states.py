@@ -38,7 +38,7 @@ class RandomStates:
 
         Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words. At the end of
         the table, the generator replaces all words. So every draw changes the position or the first word. A new seed
-        may not change the first word, but it changes the second word.
+        does not always change the first word, but it always changes the second word.
         """
         now, old = np.random.get_state(), self._numpy  # noqa: NPY002
         return now[0] != old[0] or tuple(now[1][:2]) != tuple(old[1][:2]) or now[2:] != old[2:]

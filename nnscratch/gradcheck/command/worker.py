@@ -4,7 +4,7 @@
     check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
     outputs ARRAYS         the outputs of forward at these values
     gradients ARRAYS, DYS  the gradients from backward at these values
-                           both accept plain=True: then the worker leaves out small constants
+                           with plain=True, outputs and gradients leave out small constants
 
 From the arrays of the last two replies, the judge computes the derivatives itself.
 """
