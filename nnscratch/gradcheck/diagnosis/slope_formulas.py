@@ -149,7 +149,12 @@ def name_slope(
         return None
     levels = np.unique(np.round(d, 6))
     on = float(levels[-1])
-    if np.isin(levels, [0, on]).all():
+    is_mask = bool(np.isin(levels, [0, on]).all())
+    for constant in (1.0, on) if is_mask else (1.0,):
+        if fits(constant):
+            missing = "mask not applied" if is_mask else "activation's derivative missing"
+            return 1.21, missing, f"{says}{constant:.4g} everywhere"
+    if is_mask:
         other = name_mask(u, d, g, on)
         if other:
             return 1.35, "another mask applied", other

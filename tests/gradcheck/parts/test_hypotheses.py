@@ -102,6 +102,17 @@ def test_elements_without_a_known_gradient_do_not_move():
         assert t.usable
 
 
+def test_along_no_direction_is_the_error_tiny():
+    with graph_of(product, X, W) as graph:
+        true, errors = gradients(graph), []
+        for index in np.ndindex(3, 2):
+            wrong = true["w"].copy()
+            wrong[index] += 1.0  # the error is the value of the direction at this element
+            t = new_tester(graph, {"w": wrong}, true)
+            errors += [d.error / np.abs(d.v["w"]).max() for d in t.joint + t.alone["w"]]
+    assert len(errors) == 36 and min(errors) > 0.2
+
+
 def test_the_directions_of_a_large_array_are_the_measured_ones():
     with graph_of(product, X, W) as graph:
         true = gradients(graph)

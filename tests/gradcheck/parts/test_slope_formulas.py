@@ -170,6 +170,21 @@ def test_a_formula_of_the_list():
     assert not named(0.01 * np.tanh(U) + 2e-5 * MASK, lambda u: 0.01 * np.tanh(u), lambda u: 0.01 * tanh_slope(u))
 
 
+def test_a_missing_slope():
+    def logistic_slope(u):
+        return sigmoid(u) * (1 - sigmoid(u))
+
+    missing = named(np.ones(6), sigmoid, logistic_slope)
+    assert missing[1:] == (
+        "activation's derivative missing", "the derivative that backward uses for y = phi(u) is 1 everywhere"
+    )  # fmt: skip
+    assert missing[0] < named(np.tanh(U))[0]
+    assert named(np.full(6, 0.2), sigmoid, logistic_slope) is None
+    for c in (1, 3):  # of a function with a mask, also the constant c of its slope
+        found = named(np.full(6, float(c)), lambda u: 3 * relu(u), lambda u: 3 * relu_slope(u))
+        assert found[1] == "mask not applied" and found[2].endswith(f"is {c} everywhere")
+
+
 def test_another_mask():
     rank, mistake, evidence = named((U > 0.3).astype(float), relu, relu_slope)
     assert mistake == "another mask applied" and "1 of 6 elements differ" in evidence
