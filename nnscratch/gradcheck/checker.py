@@ -27,9 +27,10 @@ from .cost import choose_mode, progress_bar, sight_note
 from .differences import Differences
 from .entries import EntryChecker
 from .kinks import settle_kinks
+from .noise import has_noise_of_float32
 from .pairing import complete_adapter
 from .perturbed import measured_derivative_traps
-from .precision import project_in_float64
+from .precision import project_in_float64, stores_narrow_arrays
 from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
 from .settings import Settings
@@ -39,6 +40,8 @@ from .stale_forward import stale_traps
 from .traps import WRITES, accumulation_traps, backward_traps, forward_traps
 from .vacuous import ForwardCalls, constant_traps, difference_traps
 from .zero_arrays import check_without_zeros
+
+IN_FLOAT32 = "central differences in float32"
 
 
 def check_gradients(
@@ -190,9 +193,11 @@ class Check:
         self._check_names(analytic)
         report.traps += completeness_traps(projection, analytic, report, restricted=self.settings.only is not None)
         report.traps += constant_traps(projection, analytic, report)
-        differences = Differences(projection, itemsize, self.settings.rtol)
+        narrow, differences = "the outputs are float32", Differences(projection, itemsize, self.settings.rtol)
+        if itemsize == 8 and stores_narrow_arrays(projection) and has_noise_of_float32(differences, self.rng):
+            narrow, differences = "forward stores float32 arrays", Differences(projection, 4, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
-        if report.ok and itemsize == 8:
+        if report.ok and differences.itemsize == 8:
             report.traps += measured_derivative_traps(projection)
         if differences.has_drifted():
             message = "after the measurements, forward returned different outputs for the same inputs and weights"
@@ -203,9 +208,9 @@ class Check:
         report.evaluations = differences.evaluations
         if differences.complex_step_used:
             report.method = "complex step in float64, confirmed by central differences"
-        if itemsize < 8:
-            report.method = "central differences in float32"
-            report.notes.append("the outputs are float32 even for float64 inputs, so float32 tolerances were used")
+        if differences.itemsize < 8:
+            report.method = IN_FLOAT32
+            report.notes.append(f"{narrow} even for float64 inputs, so float32 tolerances were used")
         for name, entry in report.entries.items():
             if entry.verdict == "right" and name in self.adapter.parameters() and not np.any(entry.analytic):
                 message = (

@@ -5,7 +5,7 @@ jumps are called noise. With a small step, finite differences have an error of a
 they have a truncation error. `steady_derivative` tries nineteen steps, and uses the three neighbouring steps whose
 results agree best. The difference of these results is the uncertainty.
 
-Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `is_noisy`.
+Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `relative_noise`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,27 @@ def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
     Compute f at eight points on a line, and take differences of neighbouring values five times. For a smooth function,
     these fifth differences are almost zero. So only the noise remains.
     """
-    usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     for spacing in SPACINGS:
         values = values_on_a_line(differences, spacing, rng)
-        if not np.isfinite(values).all():
-            continue
-        noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
-        if noise > 50 * usual or len(set(values)) == 1:
+        if np.isfinite(values).all() and (relative_noise(values, differences) > 50 or len(set(values)) == 1):
             return True
     return False
+
+
+def has_noise_of_float32(differences: Differences, rng: np.random.Generator) -> bool:
+    """Return True if f has about the noise of a computation in float32, over small and over large distances."""
+    for spacing in SPACINGS:
+        values = values_on_a_line(differences, spacing, rng)
+        if not np.isfinite(values).all() or not 1e4 < relative_noise(values, differences) < 1e11:
+            return False
+    return True
+
+
+def relative_noise(values: list[float], differences: Differences) -> float:
+    """Return the noise in eight equally spaced values of f, divided by the rounding error of float64."""
+    usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
+    noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
+    return noise / max(usual, 1e-300)
 
 
 def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Generator) -> list[float]:

@@ -89,3 +89,13 @@ def smallest_itemsize(projection: Projection) -> int:
     # A loss may be a float32 scalar, which is not an array. A Python float has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]
     return max(2, min([8, *sizes]))
+
+
+def stores_narrow_arrays(projection: Projection) -> bool:
+    """Return True if forward stores float32 or float16 arrays, although its inputs and its weights are float64."""
+    adapter = projection.adapter
+    with projection.unchanged():
+        projection.forward()
+        stored = Snapshot(adapter.source, adapter.cached()).arrays()
+    adapter.clear_saved()
+    return any(is_float(array) and array.dtype.itemsize < 8 for array in stored)

@@ -33,7 +33,10 @@ def forward_traps(projection: Projection) -> list[Trap]:
     """Run forward once. Return a `Trap` for each output that is not usable, and for each array that forward changes."""
     adapter = projection.adapter
     kind = "forward writes into its input"
-    traps = [Trap(kind, f"{name} is changed by the call") for name in projection.written_inputs]
+    traps = []
+    for name in projection.written_inputs:
+        severity = "wrong" if affects_outputs(projection, name) else "note"  # a state, such as a running mean
+        traps.append(Trap(kind, f"{name} is changed by the call", severity))
     inputs = [leaf for pair in zip(adapter.input_names, adapter.inputs, strict=True) for leaf in leaves(*pair)]
     for y_name, y in leaves("output", projection.forward()):
         if is_array(y) and is_float(y):
@@ -53,6 +56,25 @@ def forward_traps(projection: Projection) -> list[Trap]:
             traps.append(Trap("not finite", f"{y_name} is {y}, so nothing can be compared", "cannot tell"))
     adapter.clear_saved()
     return traps
+
+
+def affects_outputs(projection: Projection, name: str) -> bool:
+    """Return True if forward returns other outputs for other values of the array `name`, of the same size."""
+    array = next(a for n, a in projection.adapter.arrays() if n == name)
+    if not is_float(array):
+        return True
+    before, held, rng = projection.flat_outputs(), array.copy(), np.random.default_rng(0)
+    size = float(np.abs(to_numpy(array)).max(initial=0)) or 1.0
+    try:
+        for _ in range(2):
+            array[...] = array_module(array).asarray(size * rng.standard_normal(array.shape))
+            if not np.array_equal(projection.flat_outputs(), before):
+                return True
+        return False
+    except Exception:  # the changed values make forward fail, so forward reads the array
+        return True
+    finally:
+        array[...] = held
 
 
 def backward_traps(projection: Projection) -> list[Trap]:

@@ -235,6 +235,45 @@ def test_a_model_that_computes_in_float32_inside_float64_arrays():
     assert check_gradients(Layer(1.1), X)["W"].verdict == "wrong"
 
 
+def recurrent_with_float32_states(factor):
+    """A forward that keeps its states in a float32 array, as ``np.empty(shape, dtype="f")`` does, and returns float64.
+
+    The gradient of `w` is small, so float32's rounding changes most of its digits in finite differences.
+    """
+
+    def forward(x, w):
+        states = np.zeros((6, 4), dtype="f")
+        for t in range(1, 6):
+            states[t] = np.tanh(x @ w + states[t - 1])
+        return np.array([np.sum(states[5].astype(float) ** 2)]), (x, w, states)
+
+    def backward(dy, cache):
+        x, w, states = cache
+        dh, dx, dw = 2 * dy * states[5], np.zeros(3), np.zeros((3, 4))
+        for t in range(5, 0, -1):
+            dz = dh * (1 - states[t] ** 2)
+            dx, dw, dh = dx + w @ dz, dw + np.outer(x, dz), dz
+        return dx, factor * dw
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_states_in_float32_are_checked_with_its_precision(seed):
+    x, w = 1e-3 * rng(seed).normal(size=3), rng(seed + 50).normal(size=(3, 4))
+    report = check_gradients(recurrent_with_float32_states(1), x, w)
+    assert report.verdict in ("right", "cannot tell"), report
+    assert report.method == "central differences in float32"
+    assert any("forward stores float32 arrays" in note for note in report.notes)
+    assert check_gradients(recurrent_with_float32_states(1.1), 100 * x, w, diagnose=False)["w"].verdict == "wrong"
+
+
+def test_a_mask_in_float32_does_not_reduce_the_precision():
+    forward = lambda x: (np.sin(x) * (m := (x > 0).astype("f")), (x, m))  # noqa: E731
+    report = check_gradients((forward, lambda dy, cache: 1.001 * dy * np.cos(cache[0]) * cache[1]), X)
+    assert report.verdict == "wrong" and "float64" in report.method
+
+
 @pytest.mark.parametrize("mode", ["full", "sampled"])
 @pytest.mark.parametrize("factor", [1, 1.5])
 def test_elements_far_below_the_largest_are_compared_where_the_complex_step_knows_them(mode, factor):

@@ -90,6 +90,28 @@ def test_a_forward_that_changes_its_input_is_seen_and_still_compared():
     assert kinds(report, "wrong") == {"forward writes into its input"} and report["x"].verdict == "right"
 
 
+@pytest.mark.parametrize("where", ["argument", "dictionary"])
+def test_forward_may_update_a_state_that_does_not_affect_its_outputs(where):
+    """For example, the running mean of batch normalisation. If the outputs use it, the update is a mistake."""
+
+    def forward_of(weight):
+        def forward(x, state):
+            mean = state["running_mean"] if where == "dictionary" else state
+            y = x - x.mean(axis=0) + weight * mean
+            mean *= 0.9
+            mean += 0.1 * x.mean(axis=0)
+            return y
+
+        return forward
+
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    state = {"running_mean": np.zeros(3)} if where == "dictionary" else np.zeros(3)
+    report = check_gradients((forward_of(0), lambda dy: (dy - dy.mean(axis=0), None)), x, state)
+    assert report.ok and kinds(report, "note") == {"forward writes into its input"}
+    report = check_gradients((forward_of(1), lambda dy: (dy - dy.mean(axis=0), None)), x, state)
+    assert kinds(report, "wrong") == {"forward writes into its input"}
+
+
 def test_a_backward_that_changes_its_input_is_seen_and_does_not_spoil_the_comparison():
     def backward(dout, cache):
         gradients = matmul_back(dout, cache)

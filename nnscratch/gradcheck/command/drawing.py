@@ -189,13 +189,19 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Return the shape of each argument that the family contains. Use each shape of the family at most once."""
+    """Return the shape of each argument that the family contains. Use each shape of the family at most once.
+
+    If no argument has a usual name of "x", and the family contains no "h", the argument ``h`` gets the shape of "x".
+    """
     found: dict[str, str] = {}
     left = dict(known)
     for name in names:
         meant = next((c for c in canonical(name) if c in left), None)
         if meant is not None:
             found[name] = left.pop(meant)
+    for name in names:
+        if "x" in left and name not in found and "h" in canonical(name):
+            found[name] = left.pop("x")
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import re
 import weakref
@@ -21,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checker import check_gradients
+from ..checker import IN_FLOAT32, check_gradients
+from ..nested import is_float, map_leaves
 from ..report import Diagnosis, Entry, GradientReport, Trap
 from ..small_constants import NEGLIGIBLE
 from ..verdict import is_comparable
@@ -179,7 +181,8 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
         claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
         return
     arrays = {name: np.asarray(variables[name]) for name in names}
-    own = measured(worker, arrays, seed)
+    in_float32 = claimed.method == IN_FLOAT32
+    own = measured(worker, arrays, seed, in_float32)
     if own.verdict == "right" and not any(np.any(entry.analytic) for entry in own):
         claimed.traps.append(Trap("zero gradient", "every gradient is zero at these inputs", "cannot tell"))
     entries = dict(zip(names, own.entries.values(), strict=False))
@@ -187,7 +190,7 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     if nearly:
         # The worker may have left out small constants, such as 1e-7 in log(p + 1e-7). Then the judge must leave out
         # these constants too.
-        plain = measured(worker, {name: arrays[name] for name in nearly}, seed, plain=True)
+        plain = measured(worker, {name: arrays[name] for name in nearly}, seed, in_float32, plain=True)
         for name, entry in zip(nearly, plain.entries.values(), strict=True):
             if entry.verdict == "right":
                 entries[name].verdict = "right"
@@ -207,14 +210,29 @@ IS_MEAN = (
 DISAGREES = 'the process that ran the file reported the verdict "right", but the arrays that it returned are wrong'
 
 
-def measured(worker: Worker, arrays: dict[str, np.ndarray], seed: int, plain: bool = False) -> GradientReport:
+def measured(
+    worker: Worker, arrays: dict[str, np.ndarray], seed: int, in_float32: bool, plain: bool = False
+) -> GradientReport:
     """Check the gradients that the worker computes, at the given values of the arrays.
 
-    If `plain` is True, the worker leaves out small constants: see `small_constants.py`.
+    If `in_float32` is True, use the tolerances of float32, because the worker's code computes in float32. If `plain` is
+    True, the worker leaves out small constants: see `small_constants.py`.
     """
     mode = "full" if sum(a.size for a in arrays.values()) <= FULL_UP_TO else "directional"
-    functions = remote_functions(worker, list(arrays), plain)
+    forward, backward = remote_functions(worker, list(arrays), plain)
+    functions = in_single_precision(forward) if in_float32 else forward, backward
     return check_gradients(functions, *arrays.values(), mode=mode, rng=seed, diagnose=False)
+
+
+def in_single_precision(forward: Callable) -> Callable:
+    """Return `forward` with its first outputs, the arrays of floats, rounded to float32."""
+
+    @functools.wraps(forward)
+    def rounded(*arrays: Any) -> tuple:
+        *ys, cache = forward(*arrays)
+        return (*map_leaves(lambda y: np.asarray(y, dtype=np.float32) if is_float(y) else y, tuple(ys)), cache)
+
+    return rounded
 
 
 def remote_functions(worker: Worker, names: list[str], plain: bool = False) -> tuple[Callable, Callable]:

@@ -11,6 +11,7 @@ From the arrays of the last two replies, the judge computes the derivatives itse
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import importlib.util
@@ -19,6 +20,7 @@ import os
 import random
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -250,7 +252,11 @@ def copied_plain(value: Any) -> Any:
 
 
 def import_file(path: Path) -> Any:
-    """Import the student's file. If its folder is a package, import the file as a module of this package."""
+    """Import the student's file. If its folder is a package, import the file as a module of this package.
+
+    A folder is a package if it contains ``__init__.py``, or if the file contains a relative import. The folders above
+    the file, up to the current folder, are the last entries of ``sys.path``.
+    """
     # Do not write a compiled file. If the student changed the source within a second, and the length of the source
     # stayed the same, Python would use the old compiled file.
     sys.dont_write_bytecode = True
@@ -258,6 +264,11 @@ def import_file(path: Path) -> Any:
     while (root / "__init__.py").is_file():
         root = root.parent
     sys.path[:0] = [str(path.parent)] if root == path.parent else [str(root), str(path.parent)]
+    sys.path += [str(folder) for folder in path.parents if folder.is_relative_to(Path.cwd())]
+    level = levels_of_imports(path) if root == path.parent and path.suffix == ".py" else 0
+    if 0 < level < len(path.parents):
+        folder = path.parents[level - 1]
+        return importlib.import_module(".".join([package_for(folder), *path.relative_to(folder).with_suffix("").parts]))
     name = ".".join(path.relative_to(root).with_suffix("").parts)
     package = name.partition(".")[0]
     if package != name and package not in sys.modules or str(root) == ROOT:
@@ -270,6 +281,21 @@ def import_file(path: Path) -> Any:
     sys.modules[key] = module  # dataclasses look for the module in sys.modules
     spec.loader.exec_module(module)
     return module
+
+
+def levels_of_imports(path: Path) -> int:
+    """Return the largest number of dots in the relative imports of a file: 1 for ``from .layers import ReLU``."""
+    tree = ast.parse(path.read_bytes())
+    return max((node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)), default=0)
+
+
+def package_for(folder: Path) -> str:
+    """Make a package of the modules in a folder without ``__init__.py``, and return its name."""
+    name = folder.name.replace(".", "_")
+    package = types.ModuleType(name if name not in sys.modules else f"student_{name}")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
+    return package.__name__
 
 
 def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:

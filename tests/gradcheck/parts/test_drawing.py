@@ -71,6 +71,13 @@ def shapes(candidate):
         ("multiply", ["a", "b"], [(3, 4), (3, 4)]),
         ("exp_forward", ["u"], [(3, 4)]),
         ("relu_forward", ["y"], [(3, 4)]),
+        ("RNNLM", ["xs", "ts"], [(3, 6), (3, 6)]),
+        ("Decoder", ["xs", "enc_hs"], [(3, 6), (3, 6, 5)]),
+        ("AttentionWeight", ["hs", "h"], [(3, 6, 5), (3, 5)]),
+        ("WeightedSum", ["hs", "a"], [(3, 6, 5), (3, 6)]),
+        ("gate_forward", ["h", "w", "b"], [(3, 4), (4, 5), (5,)]),
+        ("SigmoidWithLoss", ["x", "t"], [(3,), (3,)]),
+        ("mse_loss", ["label", "out"], [(3, 4), (3, 4)]),
         ("max_pool_forward", ["x", "pool_param"], [(3, 2, 5, 7), ()]),
     ],
 )  # fmt: skip
@@ -81,6 +88,11 @@ def test_the_shapes_of_usual_signatures(label, names, wanted_shapes):
 def test_labels_of_a_loss_are_integers_below_the_number_of_classes():
     x, y = first("softmax_loss", "x", "y")["inputs"]
     assert x.shape == (3, 6) and y.shape == (3,) and y.dtype.kind == "i" and 0 <= y.min() and y.max() < 6
+
+
+def test_predictions_of_a_binary_loss_are_probabilities_of_the_shape_of_the_labels():
+    p, y = first("BCELoss", "y_pred", "y_true")["inputs"]
+    assert p.shape == y.shape and 0 < p.min() and p.max() < 1 and set(y.ravel()) <= {0, 1}
 
 
 def test_values_of_a_dictionary_are_tried_in_their_order():
@@ -224,6 +236,8 @@ def test_a_family_with_labels_needs_all_its_arguments():
 def test_each_shape_of_a_family_is_used_once():
     assert by_family(["inputs", "x", "w"], {"x": "ND", "w": "DM"}) == {"inputs": "ND", "w": "DM"}
     assert by_family(["A_prev", "foo"], {"a": "DN"}) == {"A_prev": "DN"}
+    assert by_family(["h", "w"], {"x": "NTD", "w": "DM"}) == {"h": "NTD", "w": "DM"}
+    assert by_family(["h", "x"], {"x": "ND", "w": "DM"}) == {"x": "ND"}
 
 
 # --- draws -----------------------------------------------------------------------------------------------------------

@@ -579,6 +579,32 @@ def test_a_file_of_a_package_is_imported_as_its_module(tmp_path, clean_imports):
     assert module.VALUE == 5 and module.__name__ == "cs231n_of_a_test.inner.layers"
 
 
+def test_a_file_with_relative_imports_needs_no_init_file(tmp_path, clean_imports):
+    folder = tmp_path / "json" / "version1.2"  # the name of a loaded module, and a name with a dot
+    folder.mkdir(parents=True)
+    (folder.parent / "sizes.py").write_text("VALUE = 5\n")
+    (folder / "units.py").write_text("VALUE = 6\n")
+    (folder / "layers.py").write_text("from .units import VALUE\n")
+    assert import_file(folder / "layers.py").VALUE == 6
+    (folder.parent / "inner").mkdir()
+    (folder.parent / "inner" / "net.py").write_text("def f():\n    from ..sizes import VALUE\n    return VALUE\n")
+    assert import_file(folder.parent / "inner" / "net.py").f() == 5
+    (tmp_path / "top.py").write_text("from " + 40 * "." + "x import y\n")
+    with pytest.raises(ImportError):
+        import_file(tmp_path / "top.py")
+
+
+def test_a_file_may_import_from_the_folders_above_it_up_to_the_current_folder(tmp_path, clean_imports, monkeypatch):
+    (tmp_path / "course_of_a_test" / "hw").mkdir(parents=True)
+    (tmp_path / "course_of_a_test" / "units_of_a_test.py").write_text("VALUE = 7\n")
+    (tmp_path / "course_of_a_test" / "json.py").write_text("")  # does not replace the module of Python
+    source = "import json\nfrom course_of_a_test.units_of_a_test import VALUE\njson.dumps\n"
+    (tmp_path / "course_of_a_test" / "hw" / "layers.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert import_file(tmp_path / "course_of_a_test" / "hw" / "layers.py").VALUE == 7
+    assert sys.path[-2:] == [str(tmp_path / "course_of_a_test"), str(tmp_path)]
+
+
 def test_a_file_of_the_library_is_imported_under_its_own_name():
     from pathlib import Path
 
