@@ -53,7 +53,7 @@ ENVIRONMENT = {
 }
 
 
-PASSED = ("LD_LIBRARY_PATH",)  # the only variable of the judge's environment that is passed: Python may need it
+PASSED = ("LD_LIBRARY_PATH",)  # the starter gets this variable of the judge's environment, because Python may need it
 
 
 class StarterFailed(Exception):
@@ -90,7 +90,7 @@ class ProcessorClock:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Apply the limits in a ``with`` block, in which the process must answer a request."""
+        """Apply the limits in a ``with`` block. In this block, the process must answer a request."""
         self._asleep, self._last = not self._linux, time.monotonic()
         yield
 
@@ -258,7 +258,7 @@ class Box:
 
     def _ending(self) -> str:
         """Return a text that says how the process ended. If the process still runs, kill it first."""
-        time.sleep(0.002)  # time for the process to end after it has closed its pipe
+        time.sleep(0.002)  # the process has closed its pipe, and may need a moment to end
         return f"its process ended without a report ({ending(self._end())})"
 
     def _end(self) -> int:

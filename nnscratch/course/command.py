@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("submissions", type=Path, metavar="SUBMISSIONS", help="a folder that contains a folder for each student")
     out = "the table of marks; the feedback goes into a folder with the same name, but without .csv"
     add("--out", type=Path, metavar="grades.csv", help=out)
-    add("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
+    add("--course", type=Path, default=Path(), help="the folder of course.toml (default: the current folder)")
     add("--only", action="append", default=[], metavar="NAME", help="mark only this exercise; may be repeated")
     jobs = "how many submissions are marked at the same time (default: %(default)s)"
     add("--jobs", type=int, default=1, help=jobs)

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         added = actions.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         added.set_defaults(run_action=run)
         if name != "new":
-            course = "the folder of course.toml (default: this one)"
+            course = "the folder of course.toml (default: the current folder)"
             added.add_argument("--course", type=Path, default=Path(), help=course)
         return added
 

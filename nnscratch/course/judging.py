@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # The reference is weak, because check_gradients restores all objects that `backward` refers to, except `self`.
+        # A weak reference hides `self` from check_gradients, which restores all objects that `backward` refers to.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:

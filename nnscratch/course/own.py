@@ -32,7 +32,8 @@ students' results with those of the solution. Below the line ``# for the instruc
     SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
                 "ids:4,3:10" draws integers below 10. For other inputs, give a function: it gets a random generator,
                 and returns the input
-    FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
+    FUNCTIONS   the names of one or two functions. By default NAME_forward and NAME_backward, where NAME is the name of
+                the file. If the file has no NAME_forward, the default is the function NAME
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
     HINTS       three strings

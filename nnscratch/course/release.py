@@ -26,13 +26,13 @@ functions.
 OF_THE_LADDER = """
 ## Check your work
 
-Install the package `nnscratch`. Then, in this folder:
+Install the package `nnscratch`. Then run this command in this folder:
 
 ```console
 $ nnscratch exercises watch
 ```
 
-This command checks an exercise every time you save its file. `nnscratch exercises check NAME` checks one exercise once,
+It checks an exercise every time you save its file. `nnscratch exercises check NAME` checks one exercise once,
 and `nnscratch exercises hint NAME` shows a hint.
 """
 OWN = """

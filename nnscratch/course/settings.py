@@ -158,7 +158,7 @@ def read_course(path: str | Path) -> Course:
     Raises
     ------
     FileNotFoundError
-        There is no such file, or a file that it names is missing.
+        There is no such file, or the file of an exercise is missing.
     ValueError
         A value is not allowed. The message names the file, the entry, and the value.
     """

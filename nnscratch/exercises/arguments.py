@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             added.add_argument("name", nargs="?" if exercise == "optional" else None, metavar="NAME", help=NAME_HELP)
         if name != "start":
             added.add_argument(
-                "--folder", type=Path, default=Path(), help="the folder of the exercises (default: this one)"
+                "--folder", type=Path, default=Path(), help="the folder of the exercises (default: the current folder)"
             )
         return added
 

@@ -1,7 +1,7 @@
 """Call a student's functions, and convert their values to arrays, which can be sent to the process of the check.
 
-This file runs in the process of the student's code. So it imports no solutions: the student's code could return their
-results. It imports NumPy, and the format of the messages between the processes.
+This file runs in the process of the student's code. So it must not import solutions, because the student's code could
+call them. It imports NumPy, and the format of the messages between the processes.
 """
 
 from __future__ import annotations

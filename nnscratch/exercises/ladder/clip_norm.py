@@ -74,7 +74,8 @@ EXERCISE = Exercise(
     hints=(
         "The norm of all arrays together is the length of one vector that contains the elements of all arrays.",
         "Sum (grad**2).sum() over the arrays, then take one square root. The factor is min(1, max_norm / norm).",
-        "Clipping by value would change the direction of the step, because it makes only the large elements smaller.",
+        "Libraries can also clip each element separately. This changes the direction of the step, because only the "
+        "large elements become smaller.",
     ),
     reading="nnscratch/optim/clip.py",
     mistakes=[

@@ -73,8 +73,8 @@ EXERCISE = Exercise(
         ),
     ],
     hints=(
-        "np.random.rand(*x.shape) < p is True with probability p. Divided by p, True becomes 1 / p and False becomes "
-        "0.",
+        "np.random.rand(*x.shape) < p is True with probability p. If you divide it by p, True becomes 1 / p and False "
+        "becomes 0.",
         "Backward must use the same mask as forward, so put it into the cache. At test time, the mask is 1 everywhere.",
         "A network with dropout is like many networks with shared weights. At test time, it is like their average.",
     ),

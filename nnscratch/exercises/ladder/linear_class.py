@@ -34,7 +34,7 @@ EXERCISE = Exercise(
         "An object that saves only its last input works if each backward comes directly after its forward. A layer "
         "that is used twice before backward needs a stack of inputs, as in the Module class of the package.",
     ),
-    reading="nnscratch/module.py, which shows the contract of a layer; docs/derivations/linear.md",
+    reading="nnscratch/module.py, which describes the methods of a layer; docs/derivations/linear.md",
     mistakes=[
         Mistake(
             "self.W = np.zeros((out_features, in_features))", "self.W = np.zeros((in_features, out_features))", "shape"

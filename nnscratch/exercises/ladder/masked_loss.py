@@ -48,7 +48,7 @@ EXERCISE = Exercise(
         Gradients(("temporal_softmax_loss",), CASES),
     ],
     hints=(
-        "You can reshape x to (N * T, V) and y and mask to N * T, and begin as in softmax_loss.",
+        "You can reshape x to (N * T, V), and both y and mask to (N * T,). Then begin as in softmax_loss.",
         "Multiply the term of each word by its mask before you add up the terms. In dx, the mask needs one more axis: "
         "mask[:, :, None].",
         "The package's CrossEntropyLoss has the argument ignore_index for padding. It divides by the number of words "

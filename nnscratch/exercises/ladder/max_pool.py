@@ -45,7 +45,8 @@ EXERCISE = Exercise(
         "In backward, compare the window with its largest pixel: window == out[:, :, i, j, None, None] is True at the "
         "pixel that gets the gradient.",
         "Add largest * dout[:, :, i, j, None, None] to the window of dx with +=, because windows may overlap.",
-        "If two pixels share the largest value of a window, the function has a kink. Libraries take the first pixel.",
+        "If two pixels share the largest value of a window, the function has a kink. Libraries pass the gradient to "
+        "the first of these pixels.",
     ),
     reading="nnscratch/layers/max_pool2d.py; the derivation: docs/derivations/convolution.md",
     mistakes=[

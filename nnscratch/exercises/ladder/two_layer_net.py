@@ -77,8 +77,8 @@ EXERCISE = Exercise(
     hints=(
         "Go back through the steps of forward in reverse order: scores, h, the ReLU, the first affine layer. Each step "
         "is one of the previous exercises.",
-        "Compute dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. "
-        "Then dW1 = X.T @ da. Add 2 * reg * W to the gradient of each weight.",
+        "Compute dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The gradient before the ReLU is "
+        "da = dh * (h > 0). Then dW1 = X.T @ da. Add 2 * reg * W to the gradient of each weight.",
         "It is tedious to write every network in this way. That is why layers are objects: each keeps its own cache, "
         "and a container such as Sequential calls their backward passes in reverse order.",
     ),

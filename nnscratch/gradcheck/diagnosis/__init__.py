@@ -5,17 +5,18 @@ mistake returns. It reports the mistake only if this gradient equals the gradien
 these words:
 
     given, true   the gradient that backward returned, and the gradient that finite differences give
-    R, f          R contains a random weight for each output; f = sum(R * y) is the number that the check differentiates
+    y, R, f       y are the outputs, and R contains a random weight for each element of y. The check differentiates the
+                  number f = sum(R * y)
     <a, b>        the sum of the products of the elements of two arrays
     case          one wrong gradient that must be explained (`Case`)
     evidence      a text for the report: the comparison of numbers that shows the mistake (`Diagnosis`)
-    place         a text for the report: the array, or the line of the user's code, at which the mistake is
+    place         a text for the report: the name of the wrong array, or the line of the user's code with the mistake
     rank          a number for each mistake: a more specific mistake has a smaller rank
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array
     iteration     one run of the body of a loop in the user's code; reports and names in the code call it a round
-    family        the same operation in all iterations of a loop: a list of one `Node` for each iteration
-    nodes, j      one operand: `nodes` is a family, and j is the index of the operand; j = -1 is the result
+    family        the executions of one operation in a loop: a list with one `Node` for each iteration
+    nodes, j      an operand or a result: `nodes` is a family, and j is the index of the operand, or -1 for the result
     edge          an operand or a result; in backward, a gradient passes along each edge
     occurrence    one use of a differentiated array as an operand; in x @ w + h @ w, the array w has two occurrences
     path          the edges through which a gradient passes from f to an array
@@ -32,7 +33,7 @@ these words:
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
     upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
     written_gradients.py      backward changes dy, and then computes with the changed dy
-    forward_mistakes.py       mistakes inside forward: tests the hypotheses of the next files on a tape
+    forward_mistakes.py       mistakes inside forward: records its operations, and tests the hypotheses of these files:
       missing_paths.py        a path cut or counted twice; iterations of a loop left out
       state_mistakes.py       a state's gradient lost between iterations, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
@@ -40,19 +41,19 @@ these words:
       normalisation_mistakes.py   wrong statistics; constants differentiated
       wrong_sums.py           the gradient of a broadcast operand, summed over the wrong axes
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
-      wrong_positions.py      windows that forward writes to, and arrays inside of larger arrays, at a wrong position
+      wrong_positions.py      windows that forward writes to, and arrays inside larger arrays, at a wrong position
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       wrong_maxima.py         a maximum without its mask, or with a wrong mask
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           backward leaves out some occurrences of an array
-      used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
+      used_gradients.py       a wrong gradient of an array inside forward; changed_gradients.py lists wrong gradients
       gradient_errors.py      a function with a wrong slope; linear equations give this slope
 
     smaller_gradients.py      a gradient with too few elements, summed over too many axes
     backward_edits.py         changes one expression of backward; edits.py and statement_edits.py list the changes
       changed_functions.py    runs backward with a change
 
-    other_points.py                tests the explanations of small gradients at other inputs
+    other_points.py                tests the explanations again at other inputs, if the gradients have few elements
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
     hypotheses.py                  the test of a hypothesis about forward, for all arrays together
     movements.py                   the operations at which a mistake can explain the errors

@@ -26,7 +26,7 @@ from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 from .reordered_axes import axes_in_words, axis_sets, reordered_axes
 
-ROUNDING = 1e-12  # a smaller gradient counts as zero; its size is divided by the size of the true gradient
+ROUNDING = 1e-12  # a gradient counts as zero if it is smaller than this number times the true gradient
 
 
 def array_mistakes(
@@ -83,7 +83,7 @@ def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) 
 
 
 def scaled_by_constant(case: Case, c: float) -> None:
-    """Add the mistake if the gradient is `c` times the true gradient. The evidence says where `c` may come from."""
+    """Add the mistake of a gradient that is `c` times the true gradient. The evidence says where `c` may come from."""
     n = case.true.size
     fits = f"given = {c:.6g} * true {case.extent}"
     if abs(c + 1) < 1e-4:
@@ -181,7 +181,7 @@ def summed_too_far(case: Case) -> None:
     for where in axis_sets(case.true.ndim):
         summed = np.broadcast_to(case.true.sum(axis=where, keepdims=True), case.shape)
         if constant_factor(summed.ravel(), case.true.ravel()) is not None:
-            continue  # all elements are equal, as in the gradient of a mean
+            continue  # the sum is a multiple of the true gradient: `scaled_by_constant` describes this mistake
         words = f"every element is the sum of the true gradient over {axes_in_words(where)}; "
         words += f"backward must not sum over {'this axis' if len(where) == 1 else 'these axes'}"
         case.test(3.2, summed, "summed over the wrong axis", words)

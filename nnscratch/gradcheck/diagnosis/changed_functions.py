@@ -2,8 +2,8 @@
 
 A changed function may run forever, write into any array, or raise any error. These rules protect the program:
 
-    code       only the code object of the function is replaced, and restored after every run. A code object contains
-               the compiled instructions of a function
+    code       only the code object of the function is replaced. It contains the compiled instructions of the function.
+               The old code object is put back after every run
     threads    other threads run the old code
     time       a run is stopped if it executes 10 times as many lines as the unchanged code
     state      the user's objects and the variables of the user's functions are restored after every run
@@ -88,8 +88,8 @@ class Function:
             return None
         finally:
             self.definition.body = body
-        # The code object of `outer` contains the code object of the class, and this one contains the code object of the
-        # function. Find both by their names, because there may be other code objects, such as a lambda's.
+        # The code object of `outer` contains the code object of the class. The code object of the class contains the
+        # code object of the function. Find both by their names, because there may be others, such as that of a lambda.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -131,7 +131,7 @@ class Runs:
     def keeps_outputs(self, function: FunctionType, code: CodeType | None) -> bool:
         """Return True if forward returns the same outputs when `function` has the code object `code`.
 
-        If one function computes the loss and its gradient, a change may affect the gradient only.
+        This test is for a function that computes a loss and its gradient: the change must not affect the loss.
         """
         old, new = (self._run(function, c, self.projection.flat_outputs) for c in (function.__code__, code))
         return old is not None and new is not None and np.array_equal(old, new, equal_nan=True)
@@ -236,7 +236,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
         recorder = recorded(lambda: projection.adapter.gradients(dys))
         if not recorder.ran:  # backward ran nothing, because one function returns the loss and its gradients
             recorder = recorded(projection.forward)
-            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the functions it calls
+            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the functions that it calls
         found = []
         for code, variables in recorder.ran.items() if not recorder.acts else ():
             definition = definition_of(code)
@@ -356,6 +356,6 @@ def only_computes(function: Any) -> bool:
 
 
 def debugger_is_active() -> bool:
-    """Return True if a debugger uses `sys.monitoring`, because it then stops in changed functions."""
+    """Return True if a debugger uses `sys.monitoring`. Such a debugger would stop in changed functions."""
     monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None

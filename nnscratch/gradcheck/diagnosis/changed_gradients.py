@@ -146,13 +146,12 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
         if constant and any(np.ptp(v) > 0 for v in values):
             yield 1.1, TARGETS, f"the gradient of %u lacks the part that comes from {name}: %c * {name}", values, True
     for name, ids in labels:
-        for k in range(len(site.values)):  # each iteration of a loop over time may have one label
-            g = site.gradients[k]
-            if g.ndim == 2 and len(site.values) == 1:
-                for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
-                    if hot is not None:
-                        words = f"lacks the term of the labels in {name}: %c at the class of each sample"
-                        yield 1.1, TARGETS, f"the gradient of %u {words}", [hot.T if flip else hot], True
+        g = site.gradients[0]
+        if g.ndim == 2 and len(site.gradients) == 1:
+            for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
+                if hot is not None:
+                    words = f"lacks the term of the labels in {name}: %c at the class of each sample"
+                    yield 1.1, TARGETS, f"the gradient of %u {words}", [hot.T if flip else hot], True
 
 
 def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:

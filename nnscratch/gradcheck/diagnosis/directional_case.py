@@ -51,7 +51,7 @@ class DirectionalCase(Case):
         self.directions = [v for v, _ in derivatives]
         self.slopes = np.array([d.value for _, d in derivatives])
         own = self.observe(gradient) if gradient.shape == entry.shape else 0 * self.slopes
-        # On a kink, the derivative may have any value in an interval. The width of the interval counts as noise.
+        # At a kink, the derivative may have any value in an interval. The width of the interval counts as noise.
         self.noise = np.array([3 * d.uncertainty + d.high - d.low for _, d in derivatives])
         self.errors = np.abs(own - self.slopes)
 

@@ -31,7 +31,7 @@ class Slot:
 
 
 def slots(parent: Any) -> Iterator[Slot]:
-    """Yield the position of each expression that a statement reads. Leave out the names of the functions it calls."""
+    """Yield the position of each expression that a statement reads. Leave out the names of functions that it calls."""
     for field, value in ast.iter_fields(parent):
         if field in ("target", "targets", "annotation"):
             continue

@@ -76,7 +76,7 @@ def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 
 
 def deviation(x: Any, h: Any, axes: tuple[int, ...]) -> Any:
-    """Return the array s for which h = (x - mean) / s. The means are over `axes`."""
+    """Return the array s for which h = (x - mean) / s. The mean is over `axes`."""
     centred = x - x.mean(axis=axes, keepdims=True)
     return np.sqrt((centred**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
 

@@ -1,9 +1,9 @@
-"""Test explanations again with other values of the arrays, because explanations of small gradients may fit by chance.
+"""Test the explanations of gradients with few elements again, with other values of the arrays.
 
 A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. If
-a gradient has few elements, several mistakes may give the same gradient at one point. For example, at x = 2, the
-gradients 2 x and x^2 are equal. At other points, these mistakes give different gradients. So an explanation is kept
-only if the diagnosis finds it at every point at which the gradient is wrong.
+a gradient has few elements, an explanation may fit by chance, because several mistakes may give the same gradient at
+one point. For example, at x = 2, the gradients 2 x and x^2 are equal. At other points, these mistakes give different
+gradients. So an explanation is kept only if the diagnosis finds it at every point at which the gradient is wrong.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, an assignment's index, a loop's order.
+"""Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, another index, another order of a loop.
 
-edits.py tries these changes of whole statements, and also changes of single expressions.
+edits.py lists these changes of whole statements, and also changes of single expressions.
 """
 
 from __future__ import annotations

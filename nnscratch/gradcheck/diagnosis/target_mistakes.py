@@ -30,7 +30,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
     names |= {id(a): "the targets" for a in adapter.targets}
     others = []
     for a in (a for a in arrays if a.dtype.kind in "iu"):
-        others += [(a, *other) for other in shifted_integers(a, names.get(id(a), "an array that the code holds"))]
+        others += [(a, *other) for other in shifted_integers(a, names.get(id(a), "an array that the code stores"))]
     sizes = [y.size if is_array(y) else 1 for _, y in leaves("", projection.outputs)]
     of_loss = arrays if sizes[:1] == [1] else [a for a in arrays if any(a is b for b in adapter.targets)]
     for a in of_loss:

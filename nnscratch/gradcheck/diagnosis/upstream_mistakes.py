@@ -149,7 +149,7 @@ def some_indices_scaled(c: np.ndarray, axis: int) -> Iterator[tuple[float, str, 
             evidence = f"the gradient of the outputs at index {', '.join(map(str, which))} along axis {axis}"
             evidence += f" is multiplied by {values[which[0]]:.4g}; the gradients of the other outputs are right"
             if which == [n - 1]:
-                evidence += "; the last window may be smaller than the others"
+                evidence += "; if outputs are means over windows, the last window may be smaller than the others"
             yield 2.5, "scaled by a constant", evidence
 
 

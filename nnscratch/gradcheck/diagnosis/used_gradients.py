@@ -180,11 +180,11 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # f does not depend on this array: it belongs to the gradient in forward's (loss, gradient)
+            continue  # f does not depend on this array: forward uses it for the gradient that it returns with the loss
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             if not all(np.isfinite(v).all() for v in spread):
-                continue  # scores that are masked with -inf
+                continue  # for example, masked scores are -inf
             found.append((spread, name, all(key in still and key not in moving for key in keys)))
             if all((v < 0).all() for v in spread):  # the values may be logarithms of probabilities
                 found.append(([np.exp(v) for v in spread], f"exp({name})", False))
@@ -206,7 +206,7 @@ def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
     given = [
         (n, a) for name, nest in zip(adapter.input_names, adapter.inputs, strict=True) for n, a in leaves(name, nest)
     ]
-    held = [("an array that the code holds", a) for a in graph.projection.constant_arrays()[:12]]
+    held = [("an array that the code stores", a) for a in graph.projection.constant_arrays()[:12]]
     held += [("the targets", a) for a in adapter.targets]
     shared = [v for v in variables.values()]
     return [

@@ -67,7 +67,7 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
         j, k = (1, 2) if name == "where" else (0, 1)
         if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
             continue
-        # In a running maximum h = np.maximum(h, x[t]), the first h is a constant.
+        # An operand may be constant in some iterations. In h = np.maximum(h, x[t]), the first h is a constant.
         if not all(any(n.active[i] for n in nodes) for i in (j, k)) or not all(same_shapes(n, j, k) for n in nodes):
             continue
         names = [nodes[0].operand_names[i] for i in (j, k)]

@@ -136,7 +136,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield tuples as in `alternative_slopes`: the wrong factors phi'(y), and phi'(a) for variables a like y."""
+    """Yield tuples as in `alternative_slopes`: the factors phi'(y), and phi'(a) for other arrays a of y's shape."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):
@@ -244,7 +244,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the loop ends with `sink`
+                if len(graph.families[consumers[0].family]) == len(sinks):  # if not, the loop ends with `sink`
                     continue  # the result of `sink` is an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)

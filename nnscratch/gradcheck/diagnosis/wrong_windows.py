@@ -267,7 +267,7 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
         first = starts.min(axis=0)
         words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along {axes_in_words(axes)}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
-    for a, b in combinations(moving, 2):  # y[i, j] belongs to the window at row j and column i
+    for a, b in combinations(moving, 2):  # for y[i, j], backward uses the window at row j and column i
         if strides[a] == strides[b] and set(starts[:, a]) == set(starts[:, b]):
             order = np.arange(len(shape))
             order[[a, b]] = b, a
@@ -301,9 +301,10 @@ def moved_together(
 def windows_without_gaps(
     pieces: list[np.ndarray], shape: tuple[int, ...]
 ) -> Iterator[tuple[str, str, list[np.ndarray]]]:
-    """Yield (description, mistake, indices) that remove the gaps of windows, as in a dilated convolution.
+    """Yield (description, mistake, indices) for a backward that ignores the gaps of a dilated convolution's windows.
 
-    For each window, `pieces` contains the flat indices of its elements in an array of shape `shape`.
+    For each window, `pieces` contains the flat indices of its elements in an array of shape `shape`, and `indices`
+    contains the flat indices without the gaps.
     """
     places = [np.array(np.unravel_index(piece, shape)) for piece in pieces]
     steps = [{int(step) for at in places for step in np.diff(np.unique(at[axis]))} for axis in range(len(shape))]

@@ -348,7 +348,7 @@ def test_wrong_labels_that_are_no_argument_are_described():
             return backward(dy, self.saved())[0]
 
     (held,) = check_gradients(Held(), X @ W).diagnoses[:1]
-    assert "added to every integer in an array that the code holds, modulo 4" in held.evidence
+    assert "added to every integer in an array that the code stores, modulo 4" in held.evidence
     given = check_gradients(nn.Linear(2, 4, rng=0), X, loss=Loss(), targets=labels)
     assert "added to every integer in the targets, modulo 4" in given["weight"].diagnosis.evidence
 

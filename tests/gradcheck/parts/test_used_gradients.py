@@ -575,7 +575,7 @@ def test_constants_are_inputs_held_arrays_and_targets_but_no_variables():
     x, ids, t, held = X.copy(), np.array([1, 0]), np.ones(2), np.zeros(3)
     p = projection(["x", "ids", "n", "view"], [x, ids, 3, x[0]], {"x": x}, [t], [held] * 14)
     found = constants(SimpleNamespace(projection=p))
-    assert [name for name, _ in found] == ["ids"] + ["an array that the code holds"] * 12 + ["the targets"]
+    assert [name for name, _ in found] == ["ids"] + ["an array that the code stores"] * 12 + ["the targets"]
     assert found[0][1] is ids and found[-1][1] is t
     nested = projection(["state"], [(x, [ids])], {"x": x})
     assert [name for name, _ in constants(SimpleNamespace(projection=nested))] == ["state[1][0]"]
