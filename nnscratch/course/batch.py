@@ -258,7 +258,8 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter has ended, perhaps for lack of memory, try again with a new starter."""
+        """Mark one submission. If the starter (box.py) has ended, perhaps for lack of memory, try again with a new
+        one."""
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:

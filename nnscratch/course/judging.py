@@ -36,7 +36,7 @@ EXPLAINED = "A file that is graded cannot use other files, processes, threads, t
 
 @dataclass
 class PartMark:
-    """The mark for one part.
+    """The mark for one part of an exercise. A part is a check of values or of gradients.
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ def check_values(box: Box, part: Values, inputs: tuple) -> None:
 
 
 def check_gradient(box: Box, exercise: Exercise, part: Gradients, inputs: tuple, seed: int) -> None:
-    """Compare the gradients of one case with finite differences of the reference. Raise NotYet if they differ."""
+    """Compare the gradients for some inputs with finite differences of the reference. Raise NotYet if they differ."""
     pair = RemotePair(box, exercise, part, inputs)
     size = sum(x.size for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind == "f")
     mode, rtol = "full" if size <= FULL_UP_TO else "directional", RTOL_FLOAT32 if pair.is_float32 else None

@@ -191,7 +191,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def check_part(worker: ExerciseWorker, part: Values | Gradients, seed: int, source: str, file: str) -> None:
-    """Make one comparison for each case of the part. Raise NotYet at the first comparison that fails."""
+    """Draw several sets of inputs, and make a comparison for each. Raise NotYet at the first comparison that fails."""
     for number, draw in enumerate(part.cases):
         inputs = draw(np.random.default_rng([seed, number]))
         try:
@@ -217,7 +217,7 @@ def check_values(worker: ExerciseWorker, part: Values, inputs: tuple) -> None:
 
 
 def check_gradient(worker: ExerciseWorker, part: Gradients, inputs: tuple, seed: int, source: str, file: str) -> None:
-    """Compare the gradients of one case with finite differences."""
+    """Compare the gradients for one set of inputs with finite differences."""
     candidate = {"inputs": tuple(inputs), "init": [], "init_named": {}}
     names = list(part.functions)
     reply = worker.request("check", names=names, candidates=[candidate], seed=seed, options={})

@@ -45,7 +45,7 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
 
 
 def is_slip(slip: Slip, inputs: tuple, found: list, wanted: tuple) -> bool:
-    """Return True if code with this mistake returns the student's values, and these values are wrong."""
+    """Return True if code with the mistake `slip` returns the student's values, and these values are wrong."""
     try:
         with np.errstate(all="ignore"):
             wrong = slip.gives(*inputs)

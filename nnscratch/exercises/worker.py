@@ -65,7 +65,7 @@ class ExerciseService(Service):
     """The requests that the judge can send: those of `Service`, and ``call``."""
 
     def load(self, name: str) -> Any:
-        """Return the object `name` of the student's file. For ``"driver:NAME"``, return the function of this driver."""
+        """Return the object `name` of the student's file. For ``"driver:NAME"``, call this driver (drivers.py)."""
         if not name.startswith(DRIVER):
             return super().load(name)
         return DRIVERS[name.removeprefix(DRIVER)](super().load)

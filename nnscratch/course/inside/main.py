@@ -1,7 +1,8 @@
 """The starter: a process that starts a process for each file of a student. It never runs students' code itself.
 
 A new process is a copy (a fork) of the starter. The starter has imported NumPy already, so the start of a process takes
-only milliseconds. orders.py lists the orders that the starter carries out.
+only milliseconds. The judge is the process that decides the marks. orders.py lists the orders that the judge sends to
+the starter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The requests that the judge sends to the process of a student's file. The judge compares the arrays in the replies.
+"""The requests that the judge (judging.py) sends to a student's process. It compares the arrays in the replies.
 
 open SOURCE                 run the file
 call FUNCTION, INPUTS       call a function, and return its values
@@ -113,7 +113,7 @@ class FileService:
         return missing(folder)
 
     def _load(self, name: str) -> Callable:
-        """Return the object called `name` in the file. For ``"driver:NAME"``, return the function of this driver."""
+        """Return the object called `name` in the file. For ``"driver:NAME"``, call this driver (drivers.py)."""
         if name.startswith(DRIVER):
             return DRIVERS[name.removeprefix(DRIVER)](self._load)
         found = vars(self._module).get(name)

@@ -10,7 +10,7 @@ given gradient may be
 
 Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
 work if only some elements of the true gradient are known. In directional mode, no element is known. Then the tests
-compare the derivatives of f along some directions: see directional_case.py.
+compare derivatives along some directions: see directional_case.py.
 """
 
 from __future__ import annotations

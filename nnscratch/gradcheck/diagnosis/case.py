@@ -83,7 +83,7 @@ class Case:
 
     @property
     def smooth(self) -> np.ndarray:
-        """True at elements whose true gradient is known, and at which f has a derivative (no kink)."""
+        """True at elements whose true gradient is known, and at which the outputs have a derivative (no kink)."""
         return np.isfinite(self.true) & ~(np.nan_to_num(self.entry.high) > np.nan_to_num(self.entry.low))
 
     @property

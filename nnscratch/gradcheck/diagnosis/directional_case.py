@@ -1,9 +1,10 @@
 """DirectionalCase: a wrong gradient in directional mode.
 
-In directional mode, the elements of the true gradient are unknown. Only the derivatives of f along some directions v
-are known. Such a derivative is <true, v>, the sum of the products of the elements of the true gradient and of v. All
-elements are known in two other gradients: the gradient that backward returned, and the gradient that a hypothesis
-predicts. So their products with v can be computed, and compared with each other and with <true, v>.
+Let f be the weighted sum of the outputs (projection.py). In directional mode, the elements of the true gradient of f
+are unknown. Only the derivatives of f along some directions v are known. Such a derivative is <true, v>, the sum of the
+products of the elements of the true gradient and of v. All elements are known in two other gradients: the gradient that
+backward returned, and the gradient that a hypothesis predicts. So their products with v can be computed, and compared
+with each other and with <true, v>.
 
 A random direction changes all elements. Therefore, if two gradients agree along three random directions, all their
 elements agree. A hypothesis about a part of the array needs new measurements along directions that change only this

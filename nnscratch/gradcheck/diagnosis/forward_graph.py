@@ -6,6 +6,8 @@ with one `Node` for each iteration. An operation outside a loop is a family with
 An edge is an operand or the result of an operation. In backward, a gradient passes along each edge. All functions of
 this folder describe an edge by two arguments: `nodes` is a family, and `j` is the index of the operand, or -1 for the
 result. An operand is active if it depends on a differentiated array.
+
+The check differentiates f, the weighted sum of the outputs (projection.py).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an eleme
 
 
 class ForwardGraph:
-    """The operations on a tape, grouped by the loops that execute them.
+    """The recorded operations of forward, grouped by the loops that execute them.
 
     Parameters
     ----------

@@ -4,10 +4,11 @@ Suppose that only one step of backward is wrong: the step that computes the grad
 delta be the error of this step: the computed gradient of u minus the true gradient of u. Move the differentiated arrays
 along a direction v. Let du be the derivative of u along v. This file calls du the movement of u.
 
-The gradients that backward returned predict a derivative of f along v. This prediction is wrong by <delta, du>, the sum
-of the products of the elements of delta and du. So each direction gives one linear equation for the unknown delta. If
-there are more directions than elements of u, the equations determine delta, and the additional directions test the
-solution. If there is no solution, no mistake in this step explains the errors.
+Let f be the weighted sum of the outputs (projection.py). The gradients that backward returned predict a derivative of f
+along v. This prediction is wrong by <delta, du>, the sum of the products of the elements of delta and du. The true
+derivative of f is measured, so each direction gives one linear equation for the unknown delta. If there are more
+directions than elements of u, the equations determine delta, and the additional directions test the solution. If there
+is no solution, no mistake in this step explains the errors.
 
 The same forward passes measure the movements of all results.
 """

@@ -98,7 +98,7 @@ def cases_at_this_point(
 
 
 def central_differences(projection: Projection, name: str) -> np.ndarray:
-    """Return the gradient of f with respect to the array `name`, from central differences."""
+    """Return the gradient of the weighted sum of the outputs with respect to the array `name`."""
     array = projection.variables[name]
     found = np.empty(array.shape)
     for index in np.ndindex(array.shape):

@@ -1,10 +1,12 @@
 """Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
 
-Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Suppose that
-backward uses c instead of g, and makes no other mistake. The movement du of u is the derivative of u along a direction
-v. The gradients that backward returned predict a derivative of f along v. This prediction is wrong by <c - g, du>, the
-sum of the products of the elements of c - g and du. So any formula for c can be tested without another forward pass.
-For example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
+Let f be the weighted sum of the outputs (projection.py), and let g be the true gradient of f with respect to an array u
+inside forward. The array u may also be an input or a weight. Suppose that backward uses c instead of g, and makes no
+other mistake. The movement du of u is the derivative of u along a direction v. The gradients that backward returned
+predict a derivative of f along v. This prediction is wrong by <c - g, du>, the sum of the products of the elements of
+c - g and du. The error of the prediction and du are measured before (movements.py). So any formula for c can be tested
+without another forward pass. For example, c may be g for one sample only, g times an array that forward computed, or g
+without the targets.
 
 A `Site` is such an array u, or one such array for each iteration of a loop. The error may be in all gradients that
 depend on u, or in the gradient of one array only.

@@ -87,7 +87,7 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def same_shapes(node: Node, j: int, k: int) -> bool:
-    """Return True if operands `j` and `k` have the shape of the result. Operands that are not active do not count."""
+    """Return True if the operands `j` and `k` have the shape of the result. A constant may have another shape."""
     return all(np.shape(node.operands[i]) == node.result.shape for i in (j, k) if node.active[i])
 
 

@@ -2,9 +2,9 @@
 
 If forward uses an array w as an operand several times, each of these operands is an occurrence of w. For example,
 x @ w + h @ w contains two occurrences of w. The gradient of w is a sum with one part for each occurrence. A wrong
-backward may compute only the part that comes from x @ w. This file measures each part's contribution to the derivative
-of f along three directions. After that, it needs no more forward passes to test whether backward leaves out a part,
-counts it twice or flips its sign.
+backward may compute only the part that comes from x @ w. Let f be the weighted sum of the outputs (projection.py). This
+file measures each part's contribution to the derivative of f along three directions. After that, it needs no more
+forward passes to test whether backward leaves out a part, counts it twice or flips its sign.
 
 In the arguments of the functions, an occurrence is a pair (nodes, j): `nodes` are the executions of one operation in
 all iterations of a loop, and `j` is the index of the operand. Reports call an iteration a round.
