@@ -2,8 +2,9 @@
 
 A driver gets the function ``load``, and returns a function of arrays that calls the student's code. ``load(name)``
 returns an object of the student's file. Before each call of the returned function, the check restores the first state
-of every object that this function refers to. The check must not do this with ``load``, so the returned function must
-not refer to ``load``. Drivers run in the process of the student's code, so they contain no solutions.
+of every object that this function refers to. ``load`` belongs to the check itself, and the check must not restore its
+own state. So the returned function must not refer to ``load``. Drivers run in the process of the student's code, so
+they contain no solutions.
 """
 
 from __future__ import annotations
