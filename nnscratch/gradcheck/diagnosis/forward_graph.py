@@ -215,8 +215,8 @@ class ForwardGraph:
         """Return the source text of the operand or result (nodes, j), for the report."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
-        name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]
-        return f"`{name}`" if name else f"the result of `{expression}`"
+        name = nodes[0].result_name
+        return f"`{name}`" if name else f"the result of `{nodes[0].expression}`"
 
     def is_time_loop(self, count: int) -> bool:
         """Return True if a loop of `count` iterations runs over time.
@@ -301,7 +301,7 @@ def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
 
 def name_of_result(node: Node) -> str:
     """Return the name of the variable that the result is assigned to, or the source of the expression."""
-    return node.result_name or node.place.split(": ", 1)[-1]
+    return node.result_name or node.expression
 
 
 def transpose_of(name: str) -> str:

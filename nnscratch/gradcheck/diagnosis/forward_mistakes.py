@@ -273,7 +273,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
         if given.size < 2 or case.found:
             continue
         for node in (nodes[0] for nodes in graph.families.values() if len(nodes) == 1):
-            named = [*zip(node.operands, node.operand_names, strict=True), (node.result, node.place.split(": ", 1)[-1])]
+            named = [*zip(node.operands, node.operand_names, strict=True), (node.result, node.expression)]
             for array, name in named:
                 for how in ("", ", transposed"):
                     if np.array_equal(np.transpose(array) if how else array, given):
@@ -312,8 +312,7 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
                 continue
             if np.abs(summed.ravel() - given.ravel()).max() <= 1e-5 * np.abs(given).max():
                 where = "all axes" if len(axes) == gradient.ndim else axes_in_words(axes)
-                result = node.place.split(": ", 1)[-1]
-                evidence = f"in the backward of `{result}`, the gradient of {case.name} is summed over {where}"
+                evidence = f"in the backward of `{node.expression}`, the gradient of {case.name} is summed over {where}"
                 case.add(0.65, "summed over the wrong axis", evidence, node.place)
                 return
 

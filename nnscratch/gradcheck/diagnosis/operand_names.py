@@ -33,7 +33,7 @@ def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) ->
             if made is not None and same_call and is_inside_numpy(node):
                 name, made.result_name = formulas[made.number], None  # the call returns the result of a later operation
             elif made is not None and unknown:
-                name = made.place.split(": ", 1)[-1] if same_call else made.result_name or formulas[made.number]
+                name = made.expression if same_call else made.result_name or formulas[made.number]
             elif unknown:
                 name = name_of_source(node, j)
             else:
@@ -46,7 +46,7 @@ def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) ->
 
 def is_inside_numpy(node: Node) -> bool:
     """Return True if a function of NumPy, such as `np.var`, runs the operation."""
-    return len(node.family) > 2 and node.family[2][0].startswith(NUMPY)
+    return node.family[2][0].startswith(NUMPY)
 
 
 def users_calls(node: Node) -> list[tuple]:
@@ -61,7 +61,7 @@ def name_of_source(node: Node, j: int) -> str:
         return str(node.variables[j]) if node.whole[j] else f"{node.variables[j]}[...]"
     if np.size(value) == 1 and np.asarray(value).dtype.kind in "fiub":
         return f"{np.asarray(value).item():.4g}"
-    return f"operand {j + 1} of {node.place.split(': ', 1)[-1] or node.name}"
+    return f"operand {j + 1} of {node.expression or node.name}"
 
 
 def formula(operation: str, names: list[str]) -> str:

@@ -114,7 +114,7 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
 
 def expressions_with(graph: ForwardGraph, array: np.ndarray) -> list[str]:
     """Return the sources of the operations that read `array`."""
-    return [node.place.split(": ", 1)[1] for node in graph.consumers.get(content_key(array), ())]
+    return [node.expression for node in graph.consumers.get(content_key(array), ())]
 
 
 def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows: slice) -> Iterator[Found]:

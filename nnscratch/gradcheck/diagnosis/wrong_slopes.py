@@ -169,7 +169,7 @@ def name_of_function(graph: ForwardGraph, source: Node, sink: Node, argument: st
     is_intermediate = any(n.call == source.call and n.round == sink.round for n in readers)
     if source.call.endswith(f"({argument})") and not is_intermediate:
         return source.call
-    return sink.place.split(": ", 1)[-1]
+    return sink.expression
 
 
 def mask_matters(graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node]) -> bool:

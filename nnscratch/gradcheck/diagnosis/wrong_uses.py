@@ -114,7 +114,7 @@ def misplaced(
             parts = [tester.slope({}, d) - tester.slope(cut(nodes, j), d) for d in directions]
             if all(d.matches(d.true + part) for d, part in zip(directions, parts, strict=True)):
                 bias = graph.is_bias(nodes, j)
-                use = nodes[0].place.split(": ", 1)[-1]
+                use = nodes[0].expression
                 evidence = f"backward computes as if `{use}` used {other}, but forward uses {name} there"
                 cases[other].add(RANK, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
 

@@ -144,8 +144,10 @@ def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, li
     elif isinstance(value, ast.Call):
         method = isinstance(value.func, ast.Attribute) and not is_module(value.func.value, frame)
         parts = ([value.func.value] if method else []) + list(value.args)
-        if parts and isinstance(parts[0], (ast.Tuple, ast.List)) and len(parts[0].elts) == len(names):
-            parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
+        parts += [k.value for k in value.keywords if k.arg in ("arrays", "tup")]  # np.stack(arrays=(a, b))
+        if operation == "concatenate" and parts and isinstance(parts[0], (ast.Tuple, ast.List)):
+            if len(parts[0].elts) == len(names):  # np.concatenate((a, b), axis=1), but not sum((a, b)) with its 0 + a
+                parts = list(parts[0].elts)
     else:
         parts = []
     if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements

@@ -97,6 +97,11 @@ class Node:
     active: list[bool] = field(default_factory=list)
 
     @property
+    def expression(self) -> str:
+        """The source of the operation: `place` without the file and the line."""
+        return self.place.split(": ", 1)[-1]
+
+    @property
     def view_indices(self) -> list[Any]:
         """The same as `whole_indices`, but None for an operand that is a view of the whole array."""
         whole = zip(self.whole_indices, self.whole, strict=True)

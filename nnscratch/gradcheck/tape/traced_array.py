@@ -43,6 +43,9 @@ class TracedArray(np.ndarray):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is np.where and len(args) != 3:
             return func(*(as_plain(a) for a in args))
+        if func in STACKS and not args:  # np.stack(arrays=parts)
+            name = "arrays" if "arrays" in kwargs else "tup"
+            args, kwargs = (kwargs[name],), {k: v for k, v in kwargs.items() if k != name}
         if func in STACKS and "out" not in kwargs and isinstance(args[0], (tuple, list)):
             rest = args[1:]
             return apply_operation("concatenate", lambda *x: func(x, *rest, **kwargs), tuple(args[0]), None, kwargs)

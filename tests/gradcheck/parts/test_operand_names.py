@@ -4,6 +4,7 @@ import numpy as np
 from wrong_gradients import graph_of
 
 from nnscratch.gradcheck import check_gradients
+from nnscratch.gradcheck.diagnosis.operand_names import formula
 
 X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
 W = np.array([[0.4, -1.1, 0.2], [0.9, 0.2, -0.3], [1.4, 0.7, 0.1]])
@@ -76,6 +77,35 @@ def test_the_sum_of_a_list():
     found = names(forward, X, W)
     assert found[2][1] == "0" and found[3][1] == "sum([x[0] * w[0], x[1] * w[1], x[1]])"
     assert found[3][2] == "x[1] * w[1]" and found[4][2] == "x[...]"
+
+
+def test_a_variable_in_the_sum_of_a_list():
+    def forward(x, w):
+        h = x * w[0]
+        return sum([h, x])
+
+    assert names(forward, X, W)[1:] == [("add", "0", "h"), ("add", "sum([h, x])", "x")]
+
+
+def test_the_list_of_a_stack():
+    def forward(x, w):
+        h = x * w[0]
+        return np.stack([h, x]) + np.stack(arrays=[x, h], axis=0) + np.vstack(tup=(h, x)).reshape(2, 2, 3)
+
+    stacks = [found for found in names(forward, X, W) if found[0] == "concatenate"]
+    assert stacks == [("concatenate", "h", "x"), ("concatenate", "x", "h"), ("concatenate", "h", "x")]
+
+
+def test_a_sum_whose_source_contains_a_colon():
+    def forward(x):
+        return sum([x[i: i + 1] for i in (0, 1)])  # fmt: skip
+
+    assert names(forward, X) == [("add", "0", "x[...]"), ("add", "sum([x[i: i + 1] for i in (0, 1)])", "x[...]")]
+
+
+def test_a_formula_of_more_than_fifty_characters_is_shortened():
+    assert formula("add.reduce", ["x" * 45]) == f"sum({'x' * 45})" and formula("add.reduce", ["x" * 46]) == "sum(...)"
+    assert formula("add", ["x", "y" * 47]) == "add(...)"
 
 
 def test_the_names_that_the_source_shows_stay():
