@@ -1,6 +1,8 @@
 """Test the adapters of objects: which gradient belongs to which array, the learning rate, and the form of an object."""
 
+import sys
 from collections import namedtuple
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -709,7 +711,8 @@ def test_backprop_takes_the_arguments_of_forward_or_is_a_backward():
             return self.weights[0].T @ dy
 
     net = Net()
-    assert type(object_adapter(net, (np.ones((2, 1)),))) is ObjectAdapter  # backward comes first
+    assert type(object_adapter(net, (np.ones((2, 1)), np.ones((1, 1))))) is ObjectAdapter  # backward comes first
+    assert ran(net, np.ones((2, 1)), dys=(np.ones((1, 1)),))[1] == {"a": [[1.0], [1.0]]}
     del Net.backward
     assert isinstance(object_adapter(net, (np.ones((2, 1)), np.ones((1, 1)))), BackpropAdapter)
     net.backprop = lambda x, y=None: Net.backprop(net, x, y)
@@ -758,11 +761,12 @@ def test_backprop_of_one_input_is_a_backward():
     assert lists(adapter.gradients((DY,))) == {"x": (3 * DY).tolist()}
 
 
-def test_a_loss_whose_backward_returns_two_gradients():
+@pytest.mark.parametrize("number", [float, np.float64, np.array])
+def test_a_loss_whose_backward_returns_two_gradients(number):
     class Loss:
         def forward(self, x, t):
             self.e = x - t
-            return float((self.e**2).sum())
+            return number((self.e**2).sum())
 
         def backward(self):
             return 2 * self.e, -2 * self.e
@@ -791,7 +795,8 @@ def test_a_backward_with_more_arguments():
         def backward(self, dy, x, h):
             return dy + 0 * x, 2 * dy + 0 * h
 
-    assert ran(Cell(), X, W)[1] == {"x": DY.tolist(), "h": (2 * DY).tolist()}
+    ys, given, _ = ran(Cell(), X, W)
+    assert ys == [(X + 2 * W).tolist()] and given == {"x": DY.tolist(), "h": (2 * DY).tolist()}
 
 
 def test_the_loss_of_each_sample_is_averaged_if_the_object_calculates_a_mean():
@@ -819,6 +824,42 @@ def test_a_backward_without_arguments_needs_inputs():
 
     with pytest.raises(TypeError, match=r"NoInputs.backward\(\) takes no arguments"):
         object_adapter(NoInputs(), ())
+
+
+def test_a_forward_without_inputs():
+    class Weight:
+        def __init__(self):
+            self.params, self.grads = {"w": W.copy()}, {"w": np.zeros(3)}
+
+        def forward(self):
+            return self.params["w"] ** 2
+
+        def backward(self, dy):
+            self.grads["w"] = 2 * dy * self.params["w"]
+
+    class WithDefault(Weight):
+        def backward(self, dy=1.0):
+            super().backward(dy)
+
+    for weight in (Weight(), WithDefault()):
+        adapter = object_adapter(weight, ())
+        (y,) = adapter.run()
+        assert y.tolist() == (W**2).tolist() and lists(adapter.gradients((DY,))) == {"w": (2 * DY * W).tolist()}
+
+
+def test_an_output_of_another_library_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    tensor = type("Tensor", (), {"__module__": "torch", "shape": (3,), "dtype": "float32"})()
+
+    class Layer:
+        def forward(self, x):
+            return tensor
+
+        def backward(self, dy):
+            return dy
+
+    with pytest.raises(TypeError, match="the output of Layer is an array of PyTorch"):
+        object_adapter(Layer(), (X,))
 
 
 def test_the_first_forward_is_undone():
