@@ -205,6 +205,28 @@ def test_lists_of_numbers(factor):
     check(factor == 1, lambda x: (dot(x, x), [2 * factor * v for v in x]), [1.0, 2.0])
 
 
+@pytest.mark.parametrize("factor", [1, 2, -1])
+def test_nested_dictionaries_of_lists_of_numbers(factor):
+    def forward(x, params, scale):
+        assert type(params["out"]["w"]) is list and type(params["rate"]) is float
+        h = [math.tanh(sum(w * v for w, v in zip(row, x, strict=True))) for row in params["hidden"]["w"]]
+        return {"h": h, "y": scale * sum(w * v for w, v in zip(params["out"]["w"], h, strict=True))}
+
+    def loss(x, found, target):
+        error = (found["y"] - target) ** 2
+        return error + 1.0, error, 1.0  # the loss, followed by its parts
+
+    def backward(x, found, params, scale, target):
+        dy = 2 * scale * (found["y"] - target)
+        dh = [factor * dy * w * (1 - h * h) for w, h in zip(params["out"]["w"], found["h"], strict=True)]
+        return {"hidden": {"w": [[d * v for v in x] for d in dh]}, "out": {"w": [dy * h for h in found["h"]]}}
+
+    params = {"hidden": {"w": [[0.3, -0.5], [0.2, 0.9]]}, "out": {"w": [0.7, -1.1]}, "rate": 0.1}
+    report = check(factor == 1, (forward, loss, backward), [1.0, -2.0], params, 1.5, 0.3)
+    assert report["params['out']['w']"].verdict == "right"
+    assert any("uses the first as the loss" in note for note in report.notes)
+
+
 def test_a_number_next_to_arrays_is_a_constant():
     def ridge(w, strength):
         return strength * np.sum(w**2), 2 * strength * w

@@ -22,16 +22,21 @@ class NumberArray(np.ndarray):
 def holds_numbers(inputs: tuple) -> bool:
     """Return True if there are Python floats among the inputs, and no float arrays.
 
-    If there are float arrays, a Python float is a constant, such as a regularisation strength or a learning rate.
+    If there are float arrays, a Python float is a constant, such as a regularisation strength or a learning rate. If
+    there are dictionaries, one of them must contain a list of numbers, because a dictionary of numbers holds settings.
 
     Examples
     --------
     >>> holds_numbers((3.0,)), holds_numbers(([1.0, 2], 5)), holds_numbers((np.ones(2), 0.1)), holds_numbers((3,))
     (True, True, False, False)
+    >>> holds_numbers(({"w": [0.5, -1.0]}, 3.0)), holds_numbers(({"rate": 0.1}, 3.0))
+    (True, False)
     """
     floats = [leaf for value in inputs for leaf in float_leaves(value)]
-    dictionaries = any(isinstance(value, dict) for value in inputs)
-    return bool(floats) and not dictionaries and not any(is_array(leaf) for leaf in floats)
+    if not floats or any(is_array(leaf) for leaf in floats):
+        return False
+    dictionaries = [value for value in inputs if isinstance(value, dict)]
+    return not dictionaries or any(is_array(leaf) for _, leaf in leaves("", as_arrays(tuple(dictionaries))))
 
 
 def as_arrays(inputs: tuple) -> tuple:
@@ -40,7 +45,13 @@ def as_arrays(inputs: tuple) -> tuple:
 
 
 def as_array(value: Any) -> Any:
-    """Return a `NumberArray` for a Python float or a list of numbers. Return any other value unchanged."""
+    """Return a `NumberArray` for a Python float or a list of numbers. Return any other value unchanged.
+
+    In a dictionary, replace the lists of numbers, but not the single numbers.
+    """
+    if isinstance(value, dict):
+        parts = {key: part if isinstance(part, float) else as_array(part) for key, part in value.items()}
+        return value if all(parts[key] is part for key, part in value.items()) else parts
     array = np.array(value) if isinstance(value, float) and not isinstance(value, np.generic) else array_of_list(value)
     return value if array is None else array.view(NumberArray)
 
@@ -74,9 +85,13 @@ def with_numbers(function: Callable) -> Callable:
     """
 
     def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(part) for key, part in value.items()}
         return value.tolist() if isinstance(value, NumberArray) else value
 
     def as_gradient(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: as_gradient(part) for key, part in value.items()}
         array = array_of_list(value)
         return value if array is None else array
 

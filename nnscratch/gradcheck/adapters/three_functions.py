@@ -87,6 +87,11 @@ class ThreeFunctionsAdapter(PairAdapter):
                 f"{signature_text(self.forward)}, give the other arguments of the loss"
             )
         loss = self.cost(*arguments, **optional)
+        if isinstance(loss, tuple) and len(loss) > 1 and is_float(loss[0]):  # the loss, followed by its parts
+            self.add_note(
+                f"{function_name(self.cost)} returns {len(loss)} values; the checker uses the first as the loss"
+            )
+            loss = loss[0]
         if is_array(loss) and loss.ndim == 1 and loss.size > 1:
             self.add_note(f"{function_name(self.cost)} returns one loss for each sample; the checker uses their mean")
             loss = np.mean(loss)
