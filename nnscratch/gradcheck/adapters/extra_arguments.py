@@ -27,9 +27,10 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
 
     The new backward calls the old backward with more arguments. An argument with the name of an input receives this
     input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The other
-    arguments receive the gradients, and then the remaining inputs, in order. The backward of a loss may take
-    predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output`` or
-    the first input.
+    arguments receive the gradients, and then the remaining inputs, in order. If an output has another name in backward
+    than in forward, all arguments receive the gradients, the outputs and the inputs, in this order. The backward of a
+    loss may take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then
+    ``self.output`` or the first input.
 
     Examples
     --------
@@ -51,7 +52,8 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
     def keeping(*inputs: Any) -> Any:
         y = forward(*inputs)
         kept["inputs"] = dict(zip(argument_names(forward, len(inputs)), inputs, strict=True))
-        kept["outputs"] = dict(zip(returned, y if isinstance(y, tuple) else (y,), strict=False))
+        kept["ys"] = y if isinstance(y, tuple) else (y,)
+        kept["outputs"] = dict(zip(returned, kept["ys"], strict=False))
         kept["loss"] = has_no_axes(y)
         return y
 
@@ -64,6 +66,9 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
             elif not free or len(names) <= len(inputs):
                 given = []
         arguments = bind_arguments(names, inputs, given, kept["outputs"])
+        in_order = [*given, *kept["ys"], *inputs.values()]
+        if arguments is None and len(names) == len(in_order):  # an output has another name here than in forward
+            arguments = in_order
         if arguments is None:
             reason = f"forward takes {len(inputs)} input(s)"
             raise pair_refusal(forward, backward, list(inputs), reason)

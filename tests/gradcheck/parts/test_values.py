@@ -376,6 +376,14 @@ def test_arguments_of_backward_are_found_by_their_names():
     assert given[0] is dh and given[1].tolist() == [4, 4] and given[2] is h and given[3] is x
 
 
+def test_an_output_may_have_another_name_in_backward():
+    x, h, dh = np.ones(2), np.full(2, 3.0), np.full(2, 5.0)
+    forward = lambda x, h: x + h  # noqa: E731
+    for backward in (lambda d, h_t, h_prev_l, h_prev_t: (d, h_t, h_prev_l, h_prev_t), lambda d, h, a, b: (d, h, a, b)):
+        given = called(forward, backward, (x, h), (dh,))  # the h of the second backward is the new state
+        assert given[0] is dh and given[1].tolist() == [4, 4] and given[2] is x and given[3] is h
+
+
 def test_the_backward_of_a_loss_may_take_the_targets_first():
     logits, t, kept = np.ones(2), np.zeros(2), np.full(2, 7.0)
     forward = lambda logits, t: loss(logits, t)  # noqa: E731
