@@ -72,8 +72,6 @@ def wrong_jacobians(
         u = sources[0].operands[j]
         if np.shape(u) != shape or not np.allclose(function(u, axis), nodes[0].result):
             continue
-        if not all(s.number <= n.number for s, n in zip(sources, nodes, strict=True)):
-            continue
 
         def sums(d: Any, axis: int = axis) -> Any:
             return d.sum(axis=axis, keepdims=True)

@@ -186,6 +186,17 @@ def test_the_input_of_softmax_in_a_loop_is_also_read_outside_of_the_loop():
         assert_gives(graph, needs(graph, "dy y (1 - y)"), x=dx)
 
 
+def test_an_operation_after_softmax_is_not_its_input():
+    def twice(x):
+        return forward(x) + x * 2.0
+
+    with graph_of(twice, X) as graph:
+        product = graph.nodes[-2]
+        assert product.name == "multiply"
+        graph.can_be_wrong = {(product.family, 0)}
+        assert list(softmax_jacobians(graph)) == []
+
+
 def test_softmax_has_no_jacobian_along_an_axis_of_length_one():
     for function in (forward, log_forward):
         with graph_of(function, X[:, :1]) as graph:  # always 1

@@ -84,6 +84,24 @@ def test_a_mask_does_not_matter_where_the_gradient_is_zero():
         assert any(h.mistake == "mask not applied" for h in wrong_slopes(graph))
 
 
+def test_a_mask_does_not_matter_in_a_loop_whose_first_result_is_not_used():
+    causal = np.tril(np.ones((3, 3))) == 0
+    scores = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7], [0.9, -0.4, 0.1]])
+
+    def attention(s):
+        for scale in (1.0, 2.0):
+            e = np.exp(np.where(causal, -1e9, s * scale))
+        return e / e.sum(axis=1, keepdims=True)
+
+    with graph_of(attention, scores) as graph:
+        assert not any("mask" in h.mistake for h in wrong_slopes(graph))
+
+
+def test_the_mask_of_a_tiny_output_matters():
+    with graph_of(lambda u: 1e-5 * relu(u), U) as graph:
+        assert "mask not applied" in mistakes(wrong_slopes(graph))
+
+
 def test_the_factor_of_a_mask():
     mask = np.where(U > 0, 2.0, 0.0)
     with graph_of(lambda u: u * mask, U) as graph:
@@ -193,7 +211,9 @@ def test_a_function_of_powers_is_no_activation():
         found = offered(graph, wrong_slopes)
         assert "a factor missing" in mistakes(found) and "activation's derivative missing" not in mistakes(found)
         (R,) = graph.projection.weights
-        assert_gives(graph, next(h for h in wrong_slopes(graph) if h.mistake == "a factor missing"), u=R * (1 + 2))
+        missing = next(h for h in wrong_slopes(graph) if h.mistake == "a factor missing")
+        assert_gives(graph, missing, u=R * (1 + 2))
+        assert 4 < missing.rank < 5  # after the mistakes about one factor, and before two mistakes at once
     with graph_of(lambda u: np.exp(u), U) as graph:
         assert "activation's derivative missing" in mistakes(offered(graph, wrong_slopes))
 
@@ -266,6 +286,16 @@ def test_a_slope_of_zero():
         (R,) = graph.projection.weights
         h = the(graph, wrong_slopes, mistake="activation's derivative missing")
         assert_gives(graph, h, u=R)
+
+
+def test_a_formula_that_is_zero_everywhere_is_no_slope():
+    def formulas(u):
+        with graph_of(over_rows(np.tanh), u) as graph:
+            return [h.evidence for h in wrong_slopes(graph) if "were u (1 - u)" in h.evidence]
+
+    zero, other = [0.0, 1.0], [0.3, 0.5]
+    assert formulas(np.array([zero])) == [] and len(formulas(np.array([other]))) == 1
+    assert len(formulas(np.array([zero, other]))) == 1  # zero in one round
 
 
 # --- loops -----------------------------------------------------------------------------------------------------------
@@ -435,6 +465,21 @@ def test_the_source_of_the_function():
         with graph_of(forward, U, W, W[::-1].copy()) as graph:
             words = [h.evidence for h in wrong_slopes(graph) if "taken at `a`" in h.evidence]
         assert words == [f"the derivative of `{f}` is taken at `a`, not at `{argument}`" for f in functions]
+
+
+def test_the_source_of_an_intermediate_result_that_the_caller_also_reads():
+    def softplus(z):
+        e = np.exp(z)
+        return np.log(1 + e), e
+
+    def forward(u, v):
+        y, e = softplus(u)
+        return y * v * e
+
+    with graph_of(forward, U, U**2) as graph:
+        words = [h.evidence for h in wrong_slopes(graph)]
+    assert "the derivative of `np.exp(z)` is taken at `v`, not at `u`" in words
+    assert "the derivative of `softplus(u)` is taken at `v`, not at `u`" in words
 
 
 def test_the_source_of_a_function_that_is_called_in_a_loop():
