@@ -7,7 +7,9 @@ No function changes its arguments.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,6 +134,13 @@ def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         came = f"{len(value)} elements" if isinstance(value, (tuple, list)) else type(value).__name__
         raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")
+
+
+def check_regular_file(path: str | os.PathLike) -> None:
+    """Raise if `path` is a device or a pipe, because reading it may never end. A link to a device is one too."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is not a regular file, but a device or a pipe")
 
 
 def short(value: Any) -> str:

@@ -19,6 +19,12 @@ from .init import without_drawing
 from .module import Module
 from .parameter import Parameter
 
+MAX_MODULES = 100_000
+"""More modules than any model has. A module that occurs twice counts twice, as in `Module.named_modules`.
+
+A short description can describe 2**40 modules: a chain of 40 modules, each of which has the next one twice.
+"""
+
 RENAMED = {  # old name: new name. Older files use the old names of classes that were renamed or moved
     "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
     "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
@@ -65,6 +71,8 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
             model = _built(spec, [], max(num_values, 1 << 20))
             for name, inner in spec.get("replaced", {}).items():
                 _set(model, name, _built(inner, [], max(num_values, 1 << 20)))
+        if isinstance(model, Module) and _number_of_modules(model, {}) > MAX_MODULES:
+            raise ValueError(f"the description of the model has more than {MAX_MODULES:,} modules")
         for first, *others in spec.get("tied", ()):
             for name in others:
                 if _get(model, name).shape != _get(model, first).shape:
@@ -114,6 +122,13 @@ def _built(spec: dict[str, Any], made: list[Module], largest: int) -> Module:
                 raise ValueError(f"{name} = {size} is larger than the number of values in the file")
     made.append(find_class(spec["class"])(*inner, **config))
     return made[-1]
+
+
+def _number_of_modules(model: Module, counted: dict[int, int]) -> int:
+    """Return the number of modules that ``model.named_modules()`` yields. `counted` stores the results by module."""
+    if id(model) not in counted:
+        counted[id(model)] = 1 + sum(_number_of_modules(child, counted) for _, child in model.named_children())
+    return counted[id(model)]
 
 
 def _replaced(model: Module, made: Module) -> dict[str, Module]:

@@ -31,7 +31,7 @@ class Parameter:
     data : array
         The values. Optimisers write into this array and never replace it, so every module that uses the parameter
         gets the new values. If you assign an array that is not C-contiguous, such as a transpose, it is copied, because
-        optimisers write through a flat view.
+        optimisers write through a flat view. A read-only array is copied too.
     grad : array
         dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to this array, and `zero_grad` clears
         it.
@@ -81,7 +81,8 @@ class Parameter:
         xp = backend.array_module(value)
         if value.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {value.dtype}; use data.astype(numpy.float32)")
-        self._data = xp.asarray(value, order="C")
+        value = xp.asarray(value, order="C")
+        self._data = value if getattr(value.flags, "writeable", True) else value.copy()
 
     @property
     def requires_grad(self) -> bool:

@@ -15,6 +15,13 @@ except ImportError:  # Windows
     fcntl = None
 
 
+FILES = (
+    "config.json", "tokenizer.json", "checkpoint.safetensors", "model.safetensors", "history.json", "loss.png",
+    "sample.txt",
+)  # fmt: skip
+"""The names of all files of a run."""
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Lock the file at `path` inside a ``with`` block. If the process ends, the lock ends too, even after a crash.
@@ -39,7 +46,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def unfinished_files(folder: Path) -> list[Path]:
     """Return the temporary files that `write_atomically` leaves if the process is killed while it writes."""
-    return list(folder.glob(".*.*.????????"))
+    return [path for name in FILES for path in folder.glob(f".{name}.????????")]
 
 
 def remove_unfinished_files(folder: Path) -> None:

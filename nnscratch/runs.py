@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, data, optim
-from .checks import reason
+from .checks import check_regular_file, reason
 from .data.tokenizers.tokenizer import UNK
 from .generation import generate
 from .init import uniform
@@ -121,7 +121,10 @@ class Run:
             Another process has created a run in the folder since `plan`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_json("config.json", asdict(self.config), exist_ok=False)
+        try:
+            self._write_json("config.json", asdict(self.config), exist_ok=False)
+        except FileNotFoundError:  # a process that trains here already has removed the unfinished file
+            raise FileExistsError(f"{self.folder / 'config.json'} exists") from None
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 
     @classmethod
@@ -147,6 +150,7 @@ class Run:
             run = cls(folder, config, None)
             run.tokenizer = new_tokenizer(config.level, run.parts, config.vocab)
             return run
+        check_regular_file(folder / "tokenizer.json")
         try:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:

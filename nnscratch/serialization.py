@@ -27,11 +27,12 @@ except ImportError:  # Pyodide 0.27 does not have the library: safetensors_file.
     from .safetensors_file import save as to_bytes
 
 from . import backend
-from .checks import reason, state_value
+from .checks import FLOATS, check_instance, reason, state_value
 from .data.tokenizers import Tokenizer
 from .description import build, describe
 from .layers import Linear, LoRA
 from .module import Module
+from .parameter import Parameter
 
 PathLike = str | os.PathLike
 LORA_ARRAYS = ("lora_A", "lora_B")
@@ -124,13 +125,24 @@ def load(path: PathLike, model: Module | None = None) -> Module:
             model = build(header["model"], num_values=sum(a.size for a in state.values()))
         except ValueError as error:
             raise ValueError(f"{path}: {reason(error)}") from None
-        for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
-            model.to(dtype=dtype)
+        _take_dtypes(model, state)
     try:
         model.load_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}: {reason(error)}") from None
     return model
+
+
+def _take_dtypes(model: Module, state: dict[str, np.ndarray]) -> None:
+    """Convert each parameter and buffer of floats to the dtype that it has in `state`."""
+    for outer, module in model.named_modules():
+        for name, value in vars(module).items():
+            saved = state.get(f"{outer}.{name}" if outer else name)
+            if saved is not None and saved.dtype in FLOATS:
+                if isinstance(value, Parameter):
+                    value.to(dtype=saved.dtype)
+                elif name in vars(module).get("_buffers", ()) and value.dtype in FLOATS:
+                    setattr(module, name, value.astype(saved.dtype))
 
 
 def save_lora(model: Module, path: PathLike) -> None:
@@ -207,6 +219,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
     >>> type(nn.load_lora(path, nn.Sequential(nn.Linear(3, 2)))[0]).__name__
     'LoRA'
     """
+    check_instance("load_lora", "model", model, Module)
     arrays, header = read_arrays(path)
     if not isinstance(header.get("lora"), dict):
         raise ValueError(f"{path} was not written by nn.save_lora")
@@ -214,6 +227,8 @@ def load_lora(path: PathLike, model: Module) -> Module:
     for name, config in header["lora"].items():
         layer = modules.get(name)
         base = layer.base if isinstance(layer, LoRA) else layer
+        if missing := [f"{name}.{key}" for key in LORA_ARRAYS if f"{name}.{key}" not in arrays]:
+            raise ValueError(f"{path} does not hold {missing[0]}, which its header names")
         if not isinstance(base, Linear) or not name or (isinstance(layer, LoRA) and layer.merged):
             merged = "a merged " if isinstance(layer, LoRA) else ""
             came = "no such module" if layer is None else f"{merged}{type(layer).__name__}"
@@ -265,6 +280,8 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             header = json.loads((file.metadata() or {}).get("nnscratch", "{}"))
     except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not a complete safetensors file: {reason(error)}") from None
+    except ValueError as error:  # a shape that NumPy does not support, for example 65 axes
+        raise ValueError(f"{path} has an array that NumPy does not support: {reason(error)}") from None
     except (TypeError, AttributeError) as error:  # for example bfloat16
         raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {reason(error)}") from None
     if not isinstance(header, dict):

@@ -128,3 +128,22 @@ def test_a_description_has_no_new_entries_where_the_constructor_makes_the_model(
     for model in (nn.models.MLP([3, 4, 2]), nn.models.LanguageModel(7, 4, 4, 1, tie_weights=True), nn.LSTM(2, 3)):
         assert describe(model).keys() <= {"class", "config", "modules"}
         assert build(describe(model), 10_000).state_dict().keys() == model.state_dict().keys()
+
+
+def test_a_short_description_of_very_many_modules_is_refused(tmp_path):
+    """Each of 40 modules contains the previous one twice, so `named_modules` would yield 2**40 modules."""
+    spec = {"class": "nnscratch.layers.tanh.Tanh", "config": {}}
+    for k in range(40):
+        spec = {"class": "nnscratch.sequential.Sequential", "config": {}, "modules": [spec, {"same": k}]}
+    path = header_only(tmp_path / "model.safetensors", spec)
+    with pytest.raises(ValueError, match=r"model\.safetensors: .* more than 100,000 modules"):
+        nn.load(path)
+
+
+def test_parameters_and_buffers_of_different_dtypes_keep_them(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.BatchNorm1d(3), nn.Linear(3, 1, rng=1))
+    model[1].to(dtype=np.float64)
+    model[2].to(dtype=np.float16)
+    nn.save(model, tmp_path / "model.safetensors")
+    again = nn.load(tmp_path / "model.safetensors").state_dict()
+    assert {name: a.dtype for name, a in again.items()} == {name: a.dtype for name, a in model.state_dict().items()}

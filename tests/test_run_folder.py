@@ -103,6 +103,23 @@ def test_only_one_process_creates_a_run_if_the_file_system_has_no_hard_links(tex
     test_a_run_that_another_process_has_created_meanwhile_is_not_overwritten(text, tmp_path)
 
 
+def test_a_process_that_trains_already_may_remove_the_unfinished_file_of_another_one(text, tmp_path, monkeypatch):
+    config = Config(**DEFAULTS["char"] | {"source": str(text), "hidden": 8})
+    run = runs.Run.plan(tmp_path / "run", config)
+    monkeypatch.setattr(os, "chmod", lambda path, mode: run_folder.remove_unfinished_files(tmp_path / "run"))
+    with pytest.raises(FileExistsError, match=r"config\.json exists"):
+        run.create()
+
+
+def test_only_the_unfinished_files_of_a_run_are_removed(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".my.notes.disabled").write_text("keep")
+    run_folder.remove_unfinished_files(folder)
+    assert (folder / ".my.notes.disabled").read_text() == "keep"
+    assert run_folder.unfinished_files(folder) == []
+
+
 def test_a_run_killed_before_its_settings_were_written_can_be_started_again(text, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

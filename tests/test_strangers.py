@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import struct
 import tracemalloc
 
@@ -10,7 +11,9 @@ import pytest
 
 import nnscratch as nn
 from nnscratch.data import read_idx
+from nnscratch.data.tokenizers.hugging_face import SYMBOLS
 from nnscratch.run_settings import Config
+from nnscratch.runs import Run
 from nnscratch.serialization import read_arrays, write_arrays
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -138,3 +141,57 @@ def test_the_message_about_a_file_does_not_repeat_a_long_part_of_it(tmp_path, fo
     with pytest.raises(ValueError, match=r"safetensors|tokenizer\.json") as refused:
         read(path)
     assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("link", [True, False])
+def test_a_pipe_or_a_device_is_not_read(tmp_path, link):
+    """Reading /dev/zero or a pipe never ends. A link to a device can be part of an archive."""
+
+    def put(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if link:
+            path.symlink_to("/dev/zero")
+        else:
+            os.mkfifo(path)
+        return path
+
+    file = put(tmp_path / "file.json")
+    loads = [tokenizer.load for tokenizer in (nn.data.CharTokenizer, nn.data.WordTokenizer, nn.data.BPETokenizer)]
+    for read in (*loads, nn.data.load_text):
+        with pytest.raises(ValueError, match=r"file\.json is not a regular file"):
+            read(file)
+    for read in (nn.load, nn.data.read_idx):
+        with pytest.raises(FileNotFoundError, match=r"file\.json"):
+            read(file)
+    config = Config(**SETTINGS | {"source": "text.txt"})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config.__dict__))
+    put(tmp_path / "run" / "tokenizer.json")
+    with pytest.raises(ValueError, match=r"tokenizer\.json is not a regular file"):
+        Run.open(tmp_path / "run")
+    put(tmp_path / "gpt2" / "config.json")
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        nn.load_gpt2(tmp_path / "gpt2")
+
+
+@pytest.mark.parametrize("shape", [[0] * 65, [0, 2**62]])
+def test_a_shape_that_numpy_does_not_support_is_refused_by_name(tmp_path, shape):
+    path = tmp_path / "model.safetensors"
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match=r"model\.safetensors has an array that NumPy does not support"):
+        nn.load(path)
+    path = tmp_path / "images"
+    sizes = [min(size, 2**32 - 1) for size in [*shape, *[2**32 - 1] * 2]]
+    path.write_bytes(bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes))
+    with pytest.raises(ValueError, match="images has an array that NumPy does not support"):
+        read_idx(path)
+
+
+def test_many_special_tokens_take_time_proportional_to_their_number():
+    """With a search through all special tokens for each token, this takes minutes."""
+    special = [f"<{number}>" for number in range(50_000)]
+    tokenizer = nn.data.BPETokenizer([*SYMBOLS, *special], [], special)
+    assert tokenizer.encode("a<7>").tolist() == [SYMBOLS.index("a"), 256 + 7]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import check_regular_file
+
 AUSTEN = (
     "emma",
     "mansfield_park",
@@ -156,8 +158,7 @@ def load_text(path: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(f"{path}: there is no such file")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; a text file is needed")
-    if not path.is_file():  # reading a device or a pipe may never end
-        raise ValueError(f"{path} is not a regular file; a text file is needed")
+    check_regular_file(path)
     data = path.read_bytes()
     try:
         text = data.decode("utf-8")

@@ -87,7 +87,11 @@ def _read_array(path: Path, file: IO[bytes]) -> np.ndarray:
             f"{path} is truncated or too long: shape {shape} of {dtype.name} needs {start + size:,} bytes, "
             f"and the file has {came}"
         )
-    return np.frombuffer(data, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    try:
+        array = np.frombuffer(data, dtype=dtype).reshape(shape)
+    except ValueError as error:  # for example 65 axes
+        raise ValueError(f"{path} has an array that NumPy does not support: {error}") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:

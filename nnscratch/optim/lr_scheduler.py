@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..checks import at_least, check_instance, count, finite, positive_int, probability
+from ..checks import at_least, check_instance, count, finite, positive_int, probability, short
 from .optimizer import Optimizer
 
 
@@ -59,7 +59,10 @@ class LRScheduler:
 
     def _set_rates(self) -> None:
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.rate(base_lr, self.steps)
+            try:
+                group["lr"] = self.rate(base_lr, self.steps)
+            except OverflowError:  # a power that is too large for a float; the next optimizer.step() refuses the rate
+                group["lr"] = math.inf
 
     def rate(self, base_lr: float, steps: int) -> float:
         """Return the learning rate, after `steps` steps, of a group whose initial rate is `base_lr`."""
@@ -78,15 +81,20 @@ class LRScheduler:
 
         Raises
         ------
-        ValueError
-            `state` belongs to another schedule or other parameter groups, or contains an impossible value. The
-            schedule is unchanged.
+        TypeError, ValueError
+            `state` is not a dict, belongs to another schedule or other parameter groups, or contains an impossible
+            value. The schedule is unchanged.
         """
+        if not isinstance(state, dict):
+            raise TypeError(f"{type(self).__name__} expects a dict, got {type(state).__name__}")
         state = dict(state)
         if "base_lr" in state:  # a state of an older version, which had no parameter groups
             state["base_lrs"] = [state.pop("base_lr")]
         if set(state) != set(self.state_dict()):
-            raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
+            own = sorted(self.state_dict())
+            raise ValueError(f"{type(self).__name__} expects {own}, got {sorted(map(str, state))}")
+        if not isinstance(state["base_lrs"], (list, tuple)):
+            raise TypeError(f"base_lrs must be a list of numbers, got {short(state['base_lrs'])}")
         if len(state["base_lrs"]) != len(self.base_lrs):
             raise ValueError(
                 f"{type(self).__name__}: the optimizer has {len(self.base_lrs)} parameter groups, "

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import at_least, count
+from ..checks import FLOATS, at_least, count, short, state_value
 from ..parameter import Parameter
 from .param_groups import ParamGroup, as_param_groups, saved_settings
 
@@ -146,7 +146,7 @@ class Optimizer:
         Raises
         ------
         TypeError
-            The model and the moments are on different devices or have different dtypes.
+            The model and the moments are on different devices or have different dtypes. Or a gradient is not floats.
         ValueError
             A gradient does not have the shape of its parameter, or a setting that you have changed, such as `lr`, is
             out of range. No parameter has changed.
@@ -204,7 +204,7 @@ class Optimizer:
                     )
 
     def _gradients(self) -> list[tuple[Array | None, Array]]:
-        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient does not have its parameter's shape."""
+        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient has another shape or is not floats."""
         found = []
         for parameter in self.parameters:
             rows, g = parameter.nonzero_rows()
@@ -212,6 +212,10 @@ class Optimizer:
                 raise ValueError(
                     f"{type(self).__name__}: the gradient of parameter {len(found)} must have the shape "
                     f"{parameter.shape}, got {getattr(g, 'shape', type(g).__name__)}"
+                )
+            if g.dtype not in FLOATS:
+                raise TypeError(
+                    f"{type(self).__name__}: the gradient of parameter {len(found)} must be floats, got {g.dtype}"
                 )
             found.append((rows, g))
         return found
@@ -263,23 +267,28 @@ class Optimizer:
                 "param_groups": [self.state_dict()["param_groups"][0] | {"lr": state["lr"]}]
             }
         if set(state) != expected:
-            raise ValueError(f"{type(self).__name__} expects a state with {sorted(expected)}, got {sorted(state)}")
-        for name in self.moments:
-            shapes = [tuple(a.shape) for a in state[name]]
-            if shapes != [p.shape for p in self.parameters]:
-                raise ValueError(f"the shapes of {name} are not those of this optimizer's parameters")
-            if not all(backend.array_module(a).isfinite(a).all() for a in state[name]):
-                raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
-            if name in self.squares and any(bool((a < 0).any()) for a in state[name]):
-                raise ValueError(f"{name} holds negative values, but it must be a sum or a mean of squares")
+            came = sorted(map(str, state))
+            raise ValueError(f"{type(self).__name__} expects a state with {sorted(expected)}, got {came}")
+        moments = {name: self._checked_moment(name, state[name]) for name in self.moments}
         steps = count("steps", state["steps"])
         groups = saved_settings(self.param_groups, state["param_groups"])
         self.steps = steps
         for own, given in zip(self.param_groups, groups, strict=True):
             own.update(given)
-        for name in self.moments:
-            for own, given in zip(self.state[name], state[name], strict=True):
+        for name, arrays in moments.items():
+            for own, given in zip(self.state[name], arrays, strict=True):
                 own[...] = backend.to_device(given, backend.device_of(own))
+
+    def _checked_moment(self, name: str, arrays: Any) -> list[Array]:
+        """Return the arrays of one moment in the dtypes of this optimiser, or raise if they do not fit."""
+        if not isinstance(arrays, (list, tuple)):
+            raise TypeError(f"{name} must be a list of arrays, got {short(arrays)}")
+        if [getattr(a, "shape", None) for a in arrays] != [p.shape for p in self.parameters]:
+            raise ValueError(f"the shapes of {name} are not those of this optimizer's parameters")
+        checked = [state_value(name, a, own) for a, own in zip(arrays, self.state[name], strict=True)]
+        if name in self.squares and any(bool((a < 0).any()) for a in checked):
+            raise ValueError(f"{name} holds negative values, but it must be a sum or a mean of squares")
+        return checked
 
 
 def chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

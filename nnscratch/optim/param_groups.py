@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..checks import at_least
+from ..checks import at_least, short
 from ..module import Module
 from ..parameter import Parameter
 
@@ -58,6 +58,10 @@ def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults
 
 def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float]]:
     """Return the settings of the `saved` groups of a ``state_dict``. Raise if they do not fit `groups`."""
+    if not isinstance(saved, (list, tuple)) or not all(
+        isinstance(group, dict) and isinstance(group.get("params"), (list, tuple)) for group in saved
+    ):
+        raise TypeError(f'param_groups must be a list of dicts, each with a list "params", got {short(saved)}')
     sizes = [len(group["params"]) for group in groups]
     if [len(group["params"]) for group in saved] != sizes:
         raise ValueError(
@@ -69,7 +73,7 @@ def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float
         if own.keys() != given.keys():
             raise ValueError(
                 f"a group of this optimizer has the settings {sorted(own)}, but a group of the state has "
-                f"{sorted(given)}"
+                f"{sorted(map(str, given))}"
             )
         settings.append({name: at_least(name, given[name], 0) for name in own if name != "params"})
     return settings

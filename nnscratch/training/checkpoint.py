@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import count, positive_int, reason, short
+from ..checks import count, finite, positive_int, reason, short
 from ..module import Module
 from ..serialization import PathLike, read_arrays, save, write_arrays
 from .callback import Callback
@@ -172,13 +172,15 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> None:
     """Load the result of `state_dict`. If it does not fit, raise ValueError and leave `trainer` unchanged."""
-    saved = {name.split(".")[1] for name in arrays if name.startswith("optimizer.")}
+    if not isinstance(arrays, dict) or not isinstance(header, dict):
+        raise TypeError(f"arrays and header must be dicts, got {type(arrays).__name__} and {type(header).__name__}")
+    saved = {str(name).split(".")[1] for name in arrays if str(name).startswith("optimizer.")}
     if saved != set(trainer.optimizer.moments):
         raise ValueError(
             f"the checkpoint belongs to another optimizer, which keeps {sorted(saved)}; "
             f"{type(trainer.optimizer).__name__} keeps {sorted(trainer.optimizer.moments)}"
         )
-    if trainer.scheduler is not None and header["scheduler"] is None:
+    if trainer.scheduler is not None and header.get("scheduler") is None:
         raise ValueError(f"the checkpoint has no scheduler; the trainer has a {type(trainer.scheduler).__name__}")
     own_arrays, own_header = state_dict(trainer)
     own_arrays = {name: a.copy() for name, a in own_arrays.items()}
@@ -275,13 +277,15 @@ def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
         _check_numbers(f"history.{name}", getattr(history, name))
     _check_numbers("history.seconds", [history.seconds])
     for record in history.valid:
-        _check_numbers("history.valid", [record[key] for key in ("step", "epoch", "loss", "seconds")])
+        _check_numbers("history.valid", [record[key] for key in ("step", "epoch", "seconds")])
+        if not isinstance(record["loss"], float):  # it may be NaN or infinite
+            raise ValueError(f"the losses in history.valid must be floats, got {short(record['loss'])}")
     return history
 
 
 def _check_numbers(name: str, values: list[Any]) -> None:
-    if wrong := [value for value in values if type(value) not in (int, float)]:
-        raise ValueError(f"{name} must hold numbers, got {short(wrong[0])}")
+    for value in values:
+        finite(name, value)
 
 
 def _in_order(numbered: dict[str, Any]) -> list[Any]:

@@ -235,3 +235,66 @@ def test_a_frozen_weight_does_not_decay():
     frozen, w = nn.Parameter(np.ones(1), requires_grad=False), nn.Parameter(np.ones(1))
     nn.optim.SGD([frozen, w], lr=0.1, weight_decay=0.5).step()
     assert (frozen.data.tolist(), w.data.tolist()) == ([1.0], [0.95])
+
+
+def test_a_weight_replaced_by_a_read_only_array_learns_and_the_array_does_not_change():
+    values = np.frombuffer(bytes(12), dtype=np.float32)
+    w = nn.Parameter(values)
+    w.grad[...] = 1
+    nn.optim.SGD([w], lr=0.5).step()
+    np.testing.assert_array_equal(w.data, -0.5)
+    np.testing.assert_array_equal(values, 0)
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_a_gradient_that_is_not_floats_is_refused_before_anything_changes(make):
+    weight, bias = nn.Parameter(np.ones((3, 2))), nn.Parameter(np.ones(3))
+    optimizer = make([weight, bias])
+    weight.grad[...] = 1
+    bias.grad = np.ones(3, dtype=complex)
+    with pytest.raises(TypeError, match="the gradient of parameter 1 must be floats, got complex128"):
+        optimizer.step()
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(weight.data, 1)
+
+
+@pytest.mark.parametrize(("entry", "message"), [
+    ({"exp_avg": None}, "exp_avg must be a list of arrays"),
+    ({"exp_avg": 3}, "exp_avg must be a list of arrays"),
+    ({"exp_avg": [None]}, "the shapes of exp_avg"),
+    ({"exp_avg": ["abc"]}, "the shapes of exp_avg"),
+    ({"exp_avg": [[0.0, 0.0, 0.0]]}, "the shapes of exp_avg"),
+    ({"exp_avg": [np.zeros(3, dtype=complex)]}, "exp_avg: expected float32, got complex128"),
+    ({"exp_avg": [np.zeros(3, dtype=bool)]}, "exp_avg: expected float32, got bool"),
+    ({"exp_avg": [np.zeros(3, dtype=object)]}, "exp_avg: expected float32, got object"),
+    ({"exp_avg": [np.full(3, 1e300)]}, "exp_avg holds values that are not finite"),
+    ({"param_groups": None}, "param_groups must be a list of dicts"),
+    ({"param_groups": [{}]}, "param_groups must be a list of dicts"),
+    ({"param_groups": [{"params": 3}]}, "param_groups must be a list of dicts"),
+    ({5: 1}, "expects a state with"),
+])  # fmt: skip
+def test_a_state_of_another_form_is_refused_and_changes_nothing(entry, message):
+    w = nn.Parameter(np.ones(3, dtype=np.float32))
+    optimizer = nn.optim.Adam([w])
+    with pytest.raises((TypeError, ValueError), match=message):
+        optimizer.load_state_dict(optimizer.state_dict() | entry)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(optimizer.state["exp_avg"][0], 0)
+
+
+@pytest.mark.parametrize("state", [None, [], {}, {"base_lrs": 3, "steps": 0}, {"base_lrs": [1.0], "steps": 0, 5: 1}])
+def test_the_state_of_another_schedule_is_refused(state):
+    scheduler = nn.optim.lr_scheduler.StepLR(nn.optim.SGD([nn.Parameter(np.ones(3))], lr=1.0), 1)
+    with pytest.raises((TypeError, ValueError), match="StepLR expects|base_lrs must be a list"):
+        scheduler.load_state_dict(state)
+    assert (scheduler.steps, scheduler.base_lrs) == (0, [1.0])
+
+
+def test_a_rate_too_large_for_a_float_is_refused_by_the_next_step():
+    w = nn.Parameter(np.ones(3))
+    optimizer = nn.optim.SGD([w], lr=1.0)
+    scheduler = nn.optim.lr_scheduler.StepLR(optimizer, 1, gamma=1e200)
+    for _ in range(2):
+        scheduler.step()
+    with pytest.raises(ValueError, match="lr must be a finite number"):
+        optimizer.step()

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from ...checks import positive_int, reason
+from ...checks import check_regular_file, positive_int, reason
 from . import hugging_face
 from .hugging_face import SYMBOLS
 from .merges import apply_merges, learn_merges
@@ -100,7 +100,8 @@ class BPETokenizer(Tokenizer):
                 f"vocabulary must hold all 256 bytes; it lacks {len(missing)}, the first of them byte {missing[0]}, "
                 f"written {SYMBOLS[missing[0]]!r}"
             )
-        self._bytes = [self._bytes_of(token) for token in self.vocabulary]
+        special = frozenset(self.special_tokens)
+        self._bytes = [token.encode() if token in special else _bytes_of(token) for token in self.vocabulary]
         self._id_of_byte = [self._ids[symbol] for symbol in SYMBOLS]
         self._ranks: dict[tuple[int, int], tuple[int, int]] = {}  # pair of ids: its rank and the id of the result
         for rank, (left, right) in enumerate(self.merges):
@@ -114,17 +115,6 @@ class BPETokenizer(Tokenizer):
         longest_first = sorted(self.special_tokens, key=len, reverse=True)
         self._special = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
         self._cache: dict[str, list[int]] = {}  # the ids of words that were encoded before
-
-    def _bytes_of(self, token: str) -> bytes:
-        if token in self.special_tokens:
-            return token.encode()
-        try:
-            return bytes(_TO_BYTE[symbol] for symbol in token)
-        except KeyError as error:
-            raise ValueError(
-                f"the token {token!r} holds {error.args[0]!r}, which represents no byte. If the token is special, "
-                f"add it to special_tokens"
-            ) from None
 
     @classmethod
     def from_text(cls, text: str, vocab_size: int, special_tokens: Iterable[str] = ()) -> BPETokenizer:
@@ -316,11 +306,24 @@ class BPETokenizer(Tokenizer):
                 read, files = hugging_face.read_vocab_and_merges, [path / "vocab.json", path / "merges.txt"]
                 if not all(file.is_file() for file in files):
                     raise FileNotFoundError(f"{path} must contain tokenizer.json, or vocab.json and merges.txt")
+        for file in files:
+            check_regular_file(file)
         try:
             return cls(*read(*files))
         except ValueError as error:
             named = " or ".join(map(str, files))
             raise ValueError(f"{named} is not a tokenizer that can be read: {reason(error)}") from None
+
+
+def _bytes_of(token: str) -> bytes:
+    """Return the bytes that a token that is not special represents."""
+    try:
+        return bytes(_TO_BYTE[symbol] for symbol in token)
+    except KeyError as error:
+        raise ValueError(
+            f"the token {token!r} holds {error.args[0]!r}, which represents no byte. If the token is special, "
+            f"add it to special_tokens"
+        ) from None
 
 
 def _checked_special_tokens(special_tokens: Iterable[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...checks import reason
+from ...checks import check_regular_file, reason
 
 UNK, EOS = "<unk>", "<eos>"
 """The token for an unknown word, and the token for the end of a sentence or line."""
@@ -94,6 +94,7 @@ class Tokenizer:
         ValueError
             The file is damaged, or contains a tokenizer of another class.
         """
+        check_regular_file(path)
         content = Path(path).read_bytes()
         try:
             saved = json.loads(content.decode("utf-8", "surrogatepass"))
