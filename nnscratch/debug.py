@@ -42,7 +42,7 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
         A result or gradient is NaN or infinite. The message names the module, the pass, and the first such element. It
         also says if the arguments and the parameters of the module were finite.
     TypeError
-        An argument is not a Module.
+        There is no argument, or an argument is not a Module.
 
     Examples
     --------
@@ -56,6 +56,8 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
     ...     print(str(error).partition(". ")[0])
     forward of 2 (Linear): the result is not finite, with nan at index (0, 0)
     """
+    if not modules:
+        raise TypeError("detect_anomaly needs the model: detect_anomaly(model), or detect_anomaly(model, criterion)")
     for module in modules:
         if not isinstance(module, Module):
             raise TypeError(f"detect_anomaly takes modules, got {type(module).__name__}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
 from typing import Any
@@ -30,6 +32,34 @@ def someone_watches() -> bool:
     if os.environ.get("TQDM_DISABLE"):
         return False
     return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+class _Stream:
+    """A text stream that ignores the errors of writing."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def stream() -> Any:
+    """Return stderr for the messages of a training run. Errors of writing are ignored.
+
+    So training goes on if the disk with the log is full, the terminal is closed, or the reader of a pipe has ended.
+    """
+    if sys.stderr is None:  # its descriptor is closed
+        return io.StringIO()
+    return sys.stderr if in_notebook() else _Stream(sys.stderr)
 
 
 def bar(**settings: Any) -> Any:

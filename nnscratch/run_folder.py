@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .training import Callback, Trainer
+from .training.interrupt import INTERRUPTED
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -55,27 +58,43 @@ def remove_unfinished_files(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def ctrl_c_for_other_signals() -> Iterator[None]:
-    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does.
+def ctrl_c_for_other_signals() -> Iterator[list[int]]:
+    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does, and are added to the list that it yields.
 
     So no work is lost when a batch system or a closed terminal ends the process. A signal that the process ignores,
     such as SIGHUP under ``nohup``, stays ignored. Python allows signal handlers in the main thread only. In any other
     thread, this function has no effect.
+
+    Ctrl-C raises KeyboardInterrupt. Python ignores an exception that is raised in the callback of a weak reference or
+    in ``__del__``. The list shows that there was a signal even then.
     """
-    previous = {}
+    previous: dict[int, Any] = {}
+    arrived: list[int] = []
+
+    def as_ctrl_c(number: int, frame: Any) -> None:
+        arrived.append(number)
+        signal.raise_signal(signal.SIGINT)
+
     if threading.current_thread() is threading.main_thread():
         signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
         previous = {number: signal.getsignal(number) for number in signals}
     for number, handler in previous.items():
         if handler == signal.SIG_DFL:
-            signal.signal(number, _as_ctrl_c)
+            signal.signal(number, as_ctrl_c)
     try:
-        yield
+        yield arrived
     finally:
         for number, handler in previous.items():
             if handler == signal.SIG_DFL:
                 signal.signal(number, handler)
 
 
-def _as_ctrl_c(signum: int, frame: Any) -> None:
-    signal.raise_signal(signal.SIGINT)
+class StopAfterSignal(Callback):
+    """End training if the list of signals is not empty."""
+
+    def __init__(self, arrived: list[int]):
+        self.arrived = arrived
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.arrived:
+            trainer.stop = INTERRUPTED

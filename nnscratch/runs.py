@@ -36,7 +36,7 @@ from .losses import CrossEntropyLoss
 from .models import LanguageModel, TransformerLM
 from .module import Module
 from .plotting import plot_history, save_figure
-from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_files, unfinished_files
+from .run_folder import StopAfterSignal, ctrl_c_for_other_signals, locked, remove_unfinished_files, unfinished_files
 from .run_settings import MAX_STEPS, OPTIMIZERS, UNIT, Config
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
@@ -237,13 +237,14 @@ class Run:
         batches, valid = self.batches("train"), self.batches("valid")
         trainer = self.new_trainer(device, communicator)
         writes, total = trainer.rank == 0, self.total_steps()
-        with locked(self.folder / "config.json") if writes else nullcontext(), ctrl_c_for_other_signals():
+        lock = locked(self.folder / "config.json") if writes else nullcontext()
+        with lock, ctrl_c_for_other_signals() as signals:
             remove_unfinished_files(self.folder)
             if writes and not (self.folder / "tokenizer.json").exists():
                 self._write_json("tokenizer.json", self.tokenizer.to_dict())
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
-            trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
+            trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder), StopAfterSignal(signals)]
             if device == "cpu":
                 trainer.callbacks.append(OneThreadIfBusy())
             if self.config.patience is not None:

@@ -115,3 +115,8 @@ def test_blocks_can_be_nested_and_wrong_arguments_are_refused():
     assert seen["0"].output.shape == (4, 4)
     with pytest.raises(TypeError, match="detect_anomaly takes modules, got list"), detect_anomaly([model]):
         pass
+
+
+def test_a_block_without_a_model_would_check_nothing_and_is_refused():
+    with pytest.raises(TypeError, match="detect_anomaly needs the model"), nn.debug.detect_anomaly():
+        pass

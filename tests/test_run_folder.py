@@ -1,5 +1,6 @@
 """A run's folder: one process at a time, nothing lost when a signal comes, and a way on from every state."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -226,3 +227,29 @@ def test_training_goes_on_if_stderr_is_closed(text, tmp_path):
     done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, check=False)
     assert done.returncode == 0
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is a device of Linux")
+def test_training_goes_on_if_the_log_cannot_be_written(text, tmp_path):
+    code = "import sys; from nnscratch.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["train", text, "--out", tmp_path / "run", *SMALL, "--steps", "3"]
+    with open("/dev/full", "w") as full:
+        subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=full, check=False
+        )
+    assert (tmp_path / "run" / "sample.txt").exists()
+
+
+@posix
+def test_a_signal_whose_exception_python_ignores_ends_training_after_the_step(text, tmp_path, monkeypatch, capsys):
+    """Python ignores an exception in ``__del__`` and in the callback of a weak reference."""
+
+    def signal_ignored(folder):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    monkeypatch.setattr(runs, "remove_unfinished_files", signal_ignored)
+    assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--steps", "30"]) == 130
+    assert signal.signal(signal.SIGTERM, handler) == signal.SIG_DFL
+    assert "Stopped at step 1 of 30" in capsys.readouterr().out

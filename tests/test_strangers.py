@@ -195,3 +195,11 @@ def test_many_special_tokens_take_time_proportional_to_their_number():
     special = [f"<{number}>" for number in range(50_000)]
     tokenizer = nn.data.BPETokenizer([*SYMBOLS, *special], [], special)
     assert tokenizer.encode("a<7>").tolist() == [SYMBOLS.index("a"), 256 + 7]
+
+
+def test_a_lora_file_needs_a_model_and_all_its_arrays(tmp_path):
+    path = file_with(tmp_path, {"lora": {"0": {"rank": 1}}})
+    with pytest.raises(TypeError, match="load_lora: model must be an instance of Module"):
+        nn.load_lora(path, "model")
+    with pytest.raises(ValueError, match=r"model\.safetensors does not hold 0\.lora_A, which its header names"):
+        nn.load_lora(path, nn.Sequential(nn.Linear(2, 2)))

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .. import backend, blas
+from .. import backend, blas, progress
 from .callback import Callback
 
 if TYPE_CHECKING:
@@ -84,5 +83,5 @@ class OneThreadIfBusy(Callback):
                 f"\nA step took {seconds * 1e3:.0f} ms, while earlier steps took {self.usual * 1e3:.0f} ms: another "
                 f"program uses the cores. From now on, products use one thread, so the last digits may differ from "
                 f"those of other runs.",
-                file=sys.stderr,
+                file=progress.stream(),
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -44,8 +43,7 @@ class ProgressBar(Callback):
         self.unit = unit
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        silent = sys.stderr is None or trainer.rank > 0  # sys.stderr is None if its descriptor is closed
-        stream = self.stream = io.StringIO() if silent else sys.stderr
+        stream = self.stream = io.StringIO() if trainer.rank > 0 else progress.stream()
         self.interval = 0.2 if progress.someone_watches() else 20  # seconds; in a log, each update is a line
         self.bar = progress.bar(
             total=trainer.total_steps,

@@ -7,6 +7,7 @@ validation.py, checkpoint.py, interrupt.py, and together.py for several processe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -234,7 +235,9 @@ class Trainer:
                 history = self.history  # waits for the steps enqueued on a GPU
                 history.update_seconds()
         finally:
-            self.call("on_fit_end")
+            with contextlib.ExitStack() as ends:  # calls all callbacks, in order, even if one of them raises
+                for callback in reversed((*self.callbacks, *self._bar)):
+                    ends.callback(callback.on_fit_end, self)
             if self.together is not None:
                 self.together.communicator.Barrier()  # no rank may read a checkpoint while rank 0 writes it
         return history

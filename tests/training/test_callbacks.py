@@ -110,3 +110,38 @@ def test_the_progress_bar_counts_every_step_also_those_it_did_not_stop_to_show(t
     assert "13/30" not in shown  # stderr is not a terminal, so few lines are shown
     assert "step     12" in shown and "(best)" in shown
     assert "targets/s" in shown and "tok/s" not in shown  # only a language model has tokens
+
+
+def test_an_error_in_one_callback_at_the_end_does_not_keep_the_others_from_ending(tmp_path):
+    class Broken(nn.training.Callback):
+        def on_fit_end(self, trainer):
+            raise OSError("no space left on the device of the log")
+
+    model = nn.Linear(2, 1, rng=0)
+    callbacks = [Broken(), Checkpoint(tmp_path)]
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+    with pytest.raises(OSError, match="no space left"):
+        trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=3)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(("entry", "message"), [
+    ({"seconds": float("nan")}, "history.seconds must be a finite number"),
+    ({"seconds": 10**400}, "history.seconds must be a finite number"),
+    ({"valid": [{"step": 1, "epoch": 1.0, "loss": None, "seconds": 1.0}]}, "losses in history.valid must be floats"),
+    ({"valid": [{"step": float("inf"), "epoch": 1.0, "loss": 1.0, "seconds": 1.0}]}, "history.valid must be a finite"),
+])  # fmt: skip
+def test_a_history_of_impossible_numbers_is_refused(entry, message):
+    model = nn.Linear(2, 1, rng=0)
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+    arrays, header = trainer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        trainer.load_state_dict(arrays, header | {"history": header["history"] | entry})
+
+
+@pytest.mark.parametrize(("arrays", "header"), [(None, {}), ({}, None), ([], [])])
+def test_a_state_of_a_trainer_is_two_dicts(arrays, header):
+    model = nn.Linear(2, 1, rng=0)
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(TypeError, match="arrays and header must be dicts"):
+        trainer.load_state_dict(arrays, header)
