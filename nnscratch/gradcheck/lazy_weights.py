@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from .adapters import Adapter
+from .adapters import Adapter, copy_array
 from .learned_names import is_learned_name, name_of
-from .nested import is_array, is_float, leaves, share_memory
+from .nested import is_array, is_float, leaves, map_leaves, share_memory
 from .places import is_outside
+from .projection import equal_outputs
 from .snapshot import Snapshot, Steps, equal_arrays
 
 
 def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
-    """Run forward twice, and return a snapshot of the state in which the check starts.
+    """Run forward several times, and return a snapshot of the state in which the check starts.
 
-    If the first forward creates arrays with the names of weights, and the second forward keeps them, return the state
-    after the first forward. Otherwise return `before`. If forward raises an error, return `before` too: the check will
-    run forward again, and raise the same error.
+    If the first forward creates arrays with the names of weights, and the second forward keeps and uses them, return
+    the state after the first forward. Otherwise return `before`. If forward raises an error, return `before` too: the
+    check will run forward again, and raise the same error.
 
     Parameters
     ----------
@@ -39,9 +40,11 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
         start = Snapshot(adapter.source)
         created = {s: a for s, a in start.places if is_new_weight(s, a, held, inputs)}
         if created:
-            adapter.run()
+            ys = copied_outputs(adapter.run())
             now = dict(Snapshot(adapter.source).places)
             created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
+            if not any(changes_outputs(adapter, a, ys) for a in created.values()):
+                created = {}  # for example, a list of attention weights of all calls
     except Exception:  # catch every error, because the check runs forward again and reports the error
         created = {}
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
@@ -53,6 +56,20 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
     start.restore()
     adapter.clear_saved()
     return start
+
+
+def copied_outputs(ys: tuple) -> tuple:
+    """Return the outputs, with a copy of each array."""
+    return map_leaves(copy_array, ys)
+
+
+def changes_outputs(adapter: Adapter, array: Any, ys: tuple) -> bool:
+    """Return True if forward returns other outputs than `ys` for other values of `array`."""
+    held = array.copy()
+    array += 0.1 * (1 + abs(held))
+    changed = not equal_outputs(copied_outputs(adapter.run()), ys)
+    array[...] = held
+    return changed
 
 
 def is_new_weight(steps: Steps, value: Any, held: set[Steps], inputs: list[Any]) -> bool:

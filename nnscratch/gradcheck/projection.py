@@ -126,13 +126,16 @@ class Projection:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Restore the code's state and the values of `variables` at the end of a ``with`` block.
+        """Restore the code's state at the start, and the state and the values of `variables` at the end of a block.
 
+        If forward appends to a list in an object, the list contains values of earlier calls, which backward must not
+        use.
         A backward may update the weights in place, or replace them by new arrays. So the checker runs every backward in
         such a block. Then all later measurements use the old weights.
         """
         arrays = [*self.variables.values(), *(a for _, a in self.adapter.arrays())]
         held = [(array, array.copy()) for array in {id(a): a for a in arrays}.values()]
+        self.back_to_start()
         try:
             yield
         finally:

@@ -543,6 +543,61 @@ def test_a_layer_that_appends_what_it_keeps_to_lists(mistake):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_layer_with_an_inner_layer_that_appends_its_values_to_lists(mistake):
+    """The lists of attention weights are no weights, and each backward needs the lists of one forward."""
+
+    class Softmax:
+        def __init__(self):
+            self.probabilities = []
+
+        def forward(self, scores):
+            e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            self.probabilities.append(e / e.sum(axis=-1, keepdims=True))
+            return self.probabilities[-1]
+
+        def backward(self, dy):
+            p = self.probabilities.pop(0)
+            assert not self.probabilities, "backward needs one forward"
+            return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+
+    class Attention:
+        def __init__(self):
+            self.softmax, self.kept = Softmax(), {"attention_weights": []}
+
+        def forward(self, q, v):
+            self.kept["attention_weights"].append(self.softmax.forward(q @ v.T))
+            self.q, self.v = q, v
+            return self.kept["attention_weights"][-1] @ v
+
+        def backward(self, dy):
+            ds = self.softmax.backward(dy @ self.v.T)
+            return spoil(ds @ self.v, mistake), self.kept["attention_weights"].pop(0).T @ dy + ds.T @ self.q
+
+    report = check(not mistake, Attention(), X, RNG.normal(size=(4, 3)))
+    assert sorted(report.entries) == ["q", "v"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_backward_that_takes_the_gradient_of_the_first_output_only(mistake):
+    class Cell:
+        def __init__(self):
+            self.W = RNG.normal(size=(3, 3))
+
+        def forward(self, x):
+            self.c = np.tanh(x @ self.W)
+            self.x = x
+            return 2 * self.c, self.c
+
+        def backward(self, dh):
+            d = 2 * dh * (1 - self.c**2)
+            self.dW = spoil(self.x.T @ d, mistake)
+            return d @ self.W.T
+
+    report = check(not mistake, Cell(), X)
+    assert any("1 of 2 outputs" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_one_function_with_a_flag_for_its_derivative(mistake):
     def nonlin(x, deriv=False):
         return spoil(x * (1 - x), mistake) if deriv else sigmoid(x)

@@ -192,7 +192,7 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
     ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
     fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
     if fitting:
-        best = min(fitting, key=lambda way: max((label_rank(floats[i][0]) for i in way), default=0))
+        best = min(fitting, key=lambda way: sorted((label_rank(floats[i][0]) for i in way), reverse=True))
         chosen = learned if tuple(learned) in fitting else list(best)
     elif len(learned) == count:
         chosen = learned
@@ -207,10 +207,13 @@ def label_rank(name: str) -> int:
 
     Examples
     --------
-    >>> [label_rank(name) for name in ("x", "y", "t", "y_true", "y_pred")]
-    [0, 1, 2, 2, 0]
+    >>> [label_rank(name) for name in ("x", "y", "t", "y_true", "y_pred", "h_t")]
+    [0, 1, 2, 2, 0, 0]
     """
-    if not TARGETS & set(words_of(name)) or PREDICTED & set(words_of(name)):
+    words = set(words_of(name))
+    if len(words) > 1:  # in x_t and t_mean, t is not the target
+        words -= {"t"}
+    if not TARGETS & words or PREDICTED & words:
         return 0
     return 1 if name in ("y", "Y") else 2
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..gradient_names import gradient_key, gradient_of
 from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, leaves
 from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
-from .calls import is_cache_name, is_gradient_argument, required_names
+from .calls import is_cache_name, is_gradient_argument, optional_names, required_names
 from .names import needs_argument
 
 
@@ -100,7 +100,18 @@ class ObjectAdapter(Adapter):
             self.returns_cache = True
             *ys, self.cache = result
             return tuple(ys)
-        return result
+        return self._outputs_used(result)
+
+    def _outputs_used(self, ys: tuple) -> tuple:
+        """Return the outputs for which backward can take a gradient: the first ones, if it takes fewer arguments."""
+        names = required_names(self.backward_method)
+        count = len(ys) if names is None else len(names) + len(optional_names(self.backward_method))
+        if not 0 < count < len(ys) or hasattr(ys, "_fields"):
+            return ys
+        self.add_note(
+            f"backward takes the gradients of {count} of {len(ys)} outputs; the other outputs were not checked"
+        )
+        return ys[:count]
 
     def _returns_cache(self, result: tuple) -> bool:
         """Return True if the last value that forward returned is a cache, and backward has an argument for it."""

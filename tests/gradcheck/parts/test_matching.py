@@ -138,6 +138,10 @@ def test_names_decide_if_several_inputs_have_the_shape():
     assert given([DB], "x", "w") == ["w"] and given([DB], "x", "h") == ["x"]
     assert given([DB], "y_true", "h") == ["h"] and given([DB], "y_true", "y_pred") == ["y_pred"]
     assert given([DB], "y_true", "target") == ["y_true"]
+    assert given([DB, DB], "y", "y_pred", "t_mean") == ["y_pred", "t_mean"]  # t_mean is no target
+    assert given([DB, DB], "y", "y_pred", "target") == ["y", "y_pred"]
+    assert given([DB, DB], "y", "p", "labels", "target") == ["y", "p"]
+    assert given([DB, DB, DB], "t", "y", "y_pred", "labels") == ["t", "y", "y_pred"]
     assert given([DB, DB], "y_true", "h", "k") == ["h", "k"]
     many = [f"x{k}" for k in range(13)]
     assert given([DB, DB], *many) == ["x0", "x1"]

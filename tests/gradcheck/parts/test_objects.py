@@ -240,7 +240,10 @@ def test_a_cache_that_forward_returns():
     assert first[:2] == (2, True) and lists(first[2].gradients((DY, DY))) == {"x": (2 * DY).tolist()}
     assert runs(three, lambda dy, dz, kept: 2 * dy)[:2] == (2, True)
     assert runs(lambda x: (2 * x, x, 3 * x), lambda dy, dz, kept: 2 * dy)[:2] == (3, False)
-    assert runs(two, lambda dy, dh: 2 * dy)[:2] == (2, False) and runs(two, lambda dy: 2 * dy)[:2] == (2, False)
+    assert runs(two, lambda dy, dh: 2 * dy)[:2] == (2, False)
+    count, returns_cache, adapter = runs(lambda x: (2 * x, x + 1), lambda dy: 2 * dy)
+    assert (count, returns_cache) == (1, False) and "1 of 2 outputs" in adapter.notes[0]
+    assert runs(two, lambda dy, other=None: 2 * dy)[:2] == (2, False)
     assert runs(lambda x: (2 * x,), lambda dy: 2 * dy)[:2] == (1, False)
     assert runs(lambda x: 2 * x, lambda dy: 2 * dy)[:2] == (1, False)
 
