@@ -55,7 +55,7 @@ class _Stream:
 def stream() -> Any:
     """Return stderr for the messages of a training run. Errors of writing are ignored.
 
-    So training goes on if the disk with the log is full, the terminal is closed, or the reader of a pipe has ended.
+    So training continues if the disk with the log is full, the terminal is closed, or the reader of a pipe has ended.
     """
     if sys.stderr is None:  # its descriptor is closed
         return io.StringIO()
