@@ -285,7 +285,7 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
 def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | None, dict[str, dict[str, float]]]:
     """Return the kernel that OpenBLAS picks, and the speeds of that kernel and of all other usable kernels.
 
-    Each kernel is measured twice, in turns with the others. The result is the better speed, because another
+    Each kernel is measured twice, in turns with the other kernels. The result is the better speed, because another
     program may slow down one of the measurements.
     """
     default = measure_kernel(None, seconds)

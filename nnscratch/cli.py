@@ -218,7 +218,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_exercises(arguments: argparse.Namespace) -> int:
-    from .exercises.command import run_exercises  # imported late: this imports 35 exercises
+    from .exercises.command import run_exercises  # imported here, because only this command needs the 35 exercises
 
     return run_exercises(arguments)
 
@@ -266,7 +266,7 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     )
     stopped = run.train(resumed=arguments.resume, device=device, communicator=communicator)
     if not launch.is_rank_0(communicator):
-        return 0  # even after Ctrl-C: another code makes mpiexec kill rank 0, which may still write files
+        return 0  # even after Ctrl-C: after any other code, mpiexec kills rank 0, which may still be writing files
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")
@@ -305,7 +305,8 @@ def _create(arguments: argparse.Namespace, communicator: Any) -> runs.Run:
         steps = runs.steps_in(arguments.minutes, run, arguments.device, communicator)
         config.steps = launch.of_rank_0(communicator, steps)
         print(f"{arguments.minutes:g} minutes are about {config.steps} steps (--steps {config.steps} repeats this run)")
-    launch.wait_for_all_ranks(communicator)  # each rank has now checked, in `plan`, that the folder is new
+    # Each rank checks in `plan` that the folder is new. Wait for these checks before rank 0 creates the folder.
+    launch.wait_for_all_ranks(communicator)
     if launch.is_rank_0(communicator):
         run.create()
     launch.wait_for_all_ranks(communicator)

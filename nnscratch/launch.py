@@ -115,7 +115,7 @@ def rank_in_words() -> str:
 
 
 def end_all_ranks(code: int) -> int:
-    """End all ranks after an error, because the others would wait for this one. In a single process, return `code`."""
+    """End all ranks after an error, because they would wait for this rank. In a single process, return `code`."""
     if _uses_mpi():
         from mpi4py import MPI
 

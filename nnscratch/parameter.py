@@ -210,7 +210,7 @@ class Parameter:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
         same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # np.dtype(None) is float64, so test None first
         if device in (None, self.device) and same_dtype:
-            return  # before grad is read, since a read writes its zeros to memory
+            return  # reading `grad` below would fill its memory with zeros
         for name in ("data", "grad"):
             array = getattr(self, name)
             array = array if device is None else backend.to_device(array, device)

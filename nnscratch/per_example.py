@@ -204,7 +204,7 @@ Form = Outer | Rows | Each
 
 
 def joined(forms: Sequence[Form], shape: tuple[int, ...]) -> Form:
-    """Return one form of the sum of `forms`. They all belong to one parameter, whose shape is `shape`."""
+    """Return one form for the sum of `forms`. They all belong to one parameter, whose shape is `shape`."""
     kinds: set[Any] = {type(form) for form in forms}
     if len(forms) == 1:
         return forms[0]
@@ -234,9 +234,10 @@ def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Arr
 
 @contextlib.contextmanager
 def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Iterator[None]:
-    """Extend each form that a layer keeps inside the ``with`` block to all N examples.
+    """Let a layer process only the examples `rows` of a batch of N, inside the ``with`` block.
 
-    The layer sees only the examples `rows`. The gradients of all other examples are zero.
+    The forms that the layer keeps have only these examples. After the block, each form has all N examples. The
+    gradients of the added examples are zero.
 
     Recurrent layers use this function for sequences of different lengths. They cut time into segments, and a segment
     runs only the sequences that have not ended.

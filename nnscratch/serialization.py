@@ -307,7 +307,7 @@ def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> N
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: no program could read the file
+        if sys.platform != "emscripten":  # in a browser, the umask is always 0o777: no program could read the file
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file: give it the usual permissions
         if exist_ok:
             os.replace(temporary, path)

@@ -42,8 +42,8 @@ better than the table how often the diagnosis is right for new mistakes:
 
 Then we wrote each kind of mistake in every form of code in which it can occur (`benchmarks/mistakes/forms`): pairs of
 functions, classes, dictionaries, columns, loops over time, Python numbers. When we chose these mistakes, we did not
-consider how the diagnosis works. In its first run, the diagnosis named 67 % of them first. We then extended it for
-the kinds that it missed.
+consider how the diagnosis works. When we ran the diagnosis for the first time, it named 67 % of these mistakes at the
+top of its list. We then extended it for the kinds that it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.

@@ -6,7 +6,7 @@ whole loop with their arguments. Starting the graph takes the CPU as long as sta
 the 35 time steps of an LSTM layer with 1500 units took 4.8 ms one by one and 1.1 ms as a graph.
 
 A graph stores the addresses of the arrays, so it is only valid for arrays at the same addresses. `recorded` keeps one
-graph for each set of addresses, and records a set when it meets it for the second time.
+graph for each set of addresses. It records this graph in the second call with the same addresses.
 
 CuPy refuses matrix products while a stream records (cupy/cupy#6290). So `Products` calls cuBLAS directly. While a
 stream records, cuBLAS cannot allocate memory for intermediate results, so `Products` provides this memory beforehand.
@@ -30,7 +30,7 @@ from .device import Array, array_module
 from .kernels import condition
 
 with contextlib.suppress(ImportError):
-    import ctypes  # the Python of a browser does not have it, and no GPU either
+    import ctypes  # Python in a browser has neither ctypes nor a GPU
 
 WORKSPACE = 32 << 20  # the size in bytes; cuBLAS uses this size by default on the largest GPUs
 TF32_TENSOR_OP_MATH = 3  # a constant of cublas_api.h
@@ -104,7 +104,7 @@ class Graphs:
     def run(self, args: tuple[Any, ...]) -> None:
         xp = array_module(args[0])
         stream = xp.cuda.get_current_stream().ptr
-        # a graph stores the address of a condition, too, and the key does not contain it
+        # A graph also stores the address of the array of `only_if`, and the key does not contain this address.
         usable = _ON and args[0].dtype.char in "fd" and condition() is None
         products = products_of(xp, args[0].device.id, stream) if usable else None
         if products is None:
@@ -118,7 +118,7 @@ class Graphs:
             self.graphs[key] = graph  # the last key is the most recently used
             if len(self.graphs) > self.KEPT:
                 del self.graphs[next(iter(self.graphs))]
-            if graph is None:  # not CuPy's matmul, which may round differently from the products of the graph
+            if graph is None:  # use `products`, as the graph does: CuPy's matmul may round differently
                 products.use(stream)
                 self.function(products.matmul if _ON else xp.matmul, *args)  # _record turns graphs off if it fails
             else:
@@ -135,7 +135,7 @@ class Graphs:
                 finally:
                     graph = stream.end_capture()
             return graph
-        except Exception as error:  # a graph is only a faster way to do the same
+        except Exception as error:  # without a graph, the result is the same
             allow_graphs(False)
             warnings.warn(f"CUDA graphs are off, because recording one failed: {error}", RuntimeWarning, stacklevel=4)
             return None
@@ -145,7 +145,8 @@ class Graphs:
 def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
     """Return the products for graphs that run on one stream of one GPU, or None if cuBLAS cannot be used.
 
-    Each stream has its own, because graphs that run at the same time must not share memory for intermediate results.
+    Each stream has its own products, because graphs that run at the same time must not share memory for intermediate
+    results.
     """
     major = xp.cuda.runtime.runtimeGetVersion() // 1000
     name = f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
@@ -208,7 +209,7 @@ class Products:
 
 
 def layout(x: Array) -> tuple[int, int]:
-    """Return 0 and the distance of the rows if `x` is in C order, or 1 and that of the columns if in Fortran order.
+    """Return 0 and the distance between rows for C order, or 1 and the distance between columns for Fortran order.
 
     Distances are in elements. The first number is the value of ``cublasOperation_t``.
 

@@ -128,7 +128,7 @@ class OverRows:
     def _strided(self, name: str, a: Array, matrix: Array, is_output: bool) -> list[Any]:
         """Return the array and the distances in memory, in elements, from row to row and from column to column.
 
-        A distance is 0 if the array broadcasts along the axis.
+        If the array broadcasts along an axis, the distance along this axis is 0, so all positions have the same number.
         """
         *above, columns = matrix.shape
         own_columns, has_rows = (1, *a.shape)[-1], a.shape[:-1] == tuple(above)

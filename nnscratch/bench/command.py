@@ -45,7 +45,7 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
         results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
         measured.append((job, results))
         text = report.gpu_markdown(measured, titles)
-        if arguments.out is not None:  # after each job: a time limit must not lose the jobs that are done
+        if arguments.out is not None:  # written after each job, so that a time limit loses no finished job
             arguments.out.mkdir(parents=True, exist_ok=True)
             write_atomically(arguments.out / GPU_TABLE, text.encode())
     progress("\r")
@@ -83,7 +83,7 @@ def run(
     roots: Sequence[Path] = (),
     add: bool = False,
 ) -> dict[str, Any]:
-    """Measure and print the tables. Write them to `out` if given. If `add` is True, the files keep the other jobs."""
+    """Measure and print the tables. Write them to `out` if given, and keep the other jobs in the files if `add`."""
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),

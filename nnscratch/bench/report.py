@@ -110,7 +110,7 @@ def kernel_title(run: dict[str, Any]) -> str:
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
-    """Return the results of a run on a GPU, without a heading: times, and speeds divided by that of a product."""
+    """Return the results of a run on a GPU, without a heading: times, and speeds divided by the speed of a product."""
     ours, *peers = titles
     rows, notes, infos = [], [], {}
     for job, results in measured:

@@ -23,7 +23,7 @@ from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # relative; 2e-7 is typical, and DeZero has 1e-5 because its Adam adds eps at another place
+TOLERANCE = 1e-4  # relative difference of losses: 2e-7 is typical; DeZero's is 1e-5, as its Adam adds eps elsewhere
 REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
 MOST_STEPS = 5000  # steps in one turn
 PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
@@ -31,7 +31,7 @@ PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seco
 
 @dataclass(frozen=True)
 class Library:
-    """A library to measure: the module that builds its jobs, and the import statement of its users."""
+    """A library to measure: the module that builds its jobs, and the statement with which users import the library."""
 
     key: str
     title: str
@@ -133,7 +133,7 @@ class Worker:
         return json.loads(line)
 
     def run(self, steps: int, warm: int = 0) -> dict[str, Any]:
-        """Run `steps` steps, of which the first `warm` are a warm-up. The answer has the seconds of all of them."""
+        """Run `steps` steps, of which the first `warm` are a warm-up. The answer has the time of each step."""
         try:
             self.process.stdin.write(json.dumps({"steps": steps, "warm": warm}) + "\n")
             self.process.stdin.flush()

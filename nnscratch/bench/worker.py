@@ -6,12 +6,13 @@
 A peer is a module with a function ``build(job, variant)``, which returns a dict with these keys:
 
     step      a function that runs one step
-    finish    optional, for steps that a GPU makes later: a function that waits until all steps are made, and returns
-              their losses since the last call. Then the time of a step is the time of its turn, with the wait at the
-              end, divided by the number of steps. The warm-up is such a turn of its own.
+    finish    optional, if ``step`` only enqueues the work of a step on a GPU: a function that waits until the GPU has
+              finished, and returns the losses of all steps since the last call. The time of a step is then the time of
+              all steps, including this wait, divided by their number. The warm-up steps are measured separately.
     check     optional: a function that returns values which must be the same for every library. Without it, the losses
               of the first three steps are compared.
-    others    are copied to the results, for example ``version``
+
+All other keys, for example ``version``, are copied to the results.
 
 ``build`` raises ImportError if the library is missing, and NotImplementedError("why") if the library cannot do the job.
 """
@@ -40,7 +41,8 @@ def threads() -> int:
 def peak_memory() -> int | None:
     """Return the peak memory of this process in bytes.
 
-    On Linux, ru_maxrss of a child process starts with the peak of its parent, so /proc is read first.
+    On Linux, ru_maxrss of a child process includes the peak of its parent. The number in /proc does not, so it is
+    read first.
     """
     try:
         with open("/proc/self/status", encoding="ascii") as status:
@@ -56,7 +58,7 @@ def peak_memory() -> int | None:
 
 
 def prepare(module: str, job: Any, variant: str) -> tuple[Callable[[int], list[float]] | None, dict[str, Any]]:
-    """Return a function that times a number of steps, and a dict with the values to compare.
+    """Return a function that measures the time of n steps, and a dict with the values to compare.
 
     If the job cannot run, return None and a dict with the reason.
     """
@@ -83,7 +85,7 @@ def prepare(module: str, job: Any, variant: str) -> tuple[Callable[[int], list[f
 
 
 def timed(step: Callable, finish: Callable | None, count: int) -> list[float]:
-    """Make `count` steps and return the seconds of each. With `finish`, every step gets the mean."""
+    """Run `count` steps and return the time of each step in seconds. With `finish`, each time is the mean time."""
     seconds, first = [], time.perf_counter()
     for _ in range(count):
         start = time.perf_counter()

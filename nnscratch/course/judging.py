@@ -194,7 +194,8 @@ def check_values(box: Box, part: Values, inputs: tuple) -> None:
     problem = compare(part, inputs, got)
     if problem is not None:
         raise NotYet(*problem)
-    if part.stable:  # after the values, because a message about wrong values is more useful than one about an overflow
+    # Test for overflow last: a message about wrong values is more useful than a message about an overflow.
+    if part.stable:
         box.request("call", **values, overflow="raise")
 
 

@@ -79,7 +79,7 @@ def _read_array(path: Path, file: IO[bytes]) -> np.ndarray:
         raise ValueError(f"{path} is truncated: its header needs {start} bytes, and the file has {4 + len(axes)}")
     shape = tuple(int(n) for n in np.frombuffer(axes, dtype=">u4"))
     size, data = math.prod(shape) * dtype.itemsize, bytearray()
-    while piece := file.read(min(PIECE, size + 1 - len(data))):  # reads one byte more, to find a file that is too long
+    while piece := file.read(min(PIECE, size + 1 - len(data))):  # a byte beyond `size` shows that the file is too long
         data += piece
     if len(data) != size:
         came = f"{start + len(data):,}" if len(data) < size else "more"

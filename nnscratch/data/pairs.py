@@ -41,7 +41,7 @@ def pad_sequences(
     TypeError
         A sequence does not consist of integers.
     ValueError
-        `sequences` is empty, a sequence is empty or not one-dimensional, or `padding_side` is not one of the two words.
+        `sequences` is empty, a sequence is empty or not one-dimensional, or `padding_side` has another value.
 
     Examples
     --------

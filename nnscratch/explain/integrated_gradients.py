@@ -168,7 +168,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even indices: the ends of the segments; odd indices: their middles
     s, g = line(alphas)
     tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding
-    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # shorter segments do not reduce a gap below this
+    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a smaller gap is only rounding
     while True:
         h = alphas[2::2] - alphas[:-2:2]
         slopes = backend.to_numpy((g * difference).reshape(len(g), -1).sum(axis=1)).astype(np.float64)  # ds/dalpha
@@ -190,7 +190,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
 
 
 def largest_gap(s0: Array, s: Array, dtype: np.dtype) -> np.ndarray:
-    """Return the largest gap that the adaptive sum may leave. `s0` and `s` are the scores at the ends of the line."""
+    """Return the gap below which the adaptive sum ends. `s0` and `s` are the scores at the ends of the line."""
     relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # in float16, 64 eps is larger
     return np.maximum(TOLERANCE, relative * (abs(s0).astype(np.float64) + abs(s)))
 

@@ -14,7 +14,7 @@ To use fewer sets, draw them at random. First draw the size k, with a probabilit
 is, to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets have the
 same weight. Each set is drawn together with its complement, which reduces the variance.
 
-The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the others.
+The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the other phi_g.
 
 References
 ----------
@@ -68,7 +68,7 @@ def kernel_shap(
     Warns
     -----
     RuntimeWarning
-        There are too few samples for the number of groups: different values fit them equally well.
+        There are too few samples for the number of groups: different values fit the samples equally well.
 
     Examples
     --------

@@ -15,9 +15,9 @@
 
     quality     R^2 = 1 - sum w (y - b0 - m b)^2 / sum w (y - ybar)^2
 
-b_g is the attribution of group g. The linear model is only an approximation: R^2 is the part of the variation near the
-example that b explains. The choice of `width` and of the masks changes b. Kernel SHAP uses the same idea, with weights
-that make b equal to the Shapley values.
+b_g is the attribution of group g. The linear model is only an approximation. R^2 is the part of the variation of y
+that the linear model explains. The choice of `width` and of the masks changes b. Kernel SHAP uses the same idea, with
+weights that make b equal to the Shapley values.
 
 Reference: Ribeiro, Singh and Guestrin (2016), "'Why should I trust you?': explaining the predictions of any
 classifier", arXiv:1602.04938.
@@ -72,7 +72,7 @@ def lime(
     attributions : array, in the shape of x
         Every element has the attribution of its part.
     r2 : numpy array, shape (N,)
-        Only with ``return_r2=True``: the explained part of the variation of the score near each example, at most 1.
+        Only with ``return_r2=True``: the part of the variation of the score that the linear model explains, at most 1.
 
     Examples
     --------
@@ -112,5 +112,5 @@ def local_model(m: np.ndarray, y: np.ndarray, w: np.ndarray, ridge: float) -> tu
     A = (C * w[:, None]).T @ C + ridge * np.eye(m.shape[1])  # (G, G)
     b = np.linalg.lstsq(A, (C * w[:, None]).T @ r, rcond=None)[0]
     variation = w @ r**2
-    r2 = 1 - w @ (r - C @ b) ** 2 / variation if variation > 1e-24 * (w @ y**2) else 1.0  # y is constant
+    r2 = 1 - w @ (r - C @ b) ** 2 / variation if variation > 1e-24 * (w @ y**2) else 1.0  # 1 if y is constant
     return b, y_bar - m_bar @ b, float(r2)

@@ -4,7 +4,7 @@
 
     z = (h - mean) / std                            mean and std over the training part
     p = softmax(z W^T + b)                          softmax regression, trained on one part of the vectors
-    accuracy on the other part                      compare it with always predicting the most frequent label
+    accuracy on the other part                      compare it with the accuracy of the most frequent label
 
 If the accuracy is high, the layer *represents* the property, in a form that the next linear layer could use. This does
 not show that the model uses the property. Also, a probe with many features can learn a rule that is not in the model.

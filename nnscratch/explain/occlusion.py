@@ -2,8 +2,8 @@
 
     a_g = v(all groups) - v(all groups except g)        v: see masking.py
 
-It takes G + 1 forward passes and no gradient. If two parts carry the same information, one of them is enough for the
-model, so both parts get 0. Shapley values do not have this fault, because they also remove parts together.
+Occlusion needs G + 1 forward passes and no gradient. If two parts carry the same information, one of them is enough for
+the model, so both parts get 0. Shapley values do not have this fault, because they also remove parts together.
 
 Reference: Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", arXiv:1311.2901, section
 4.2.

@@ -216,7 +216,7 @@ def embedding_of(model: Model) -> Embedding:
 
 @contextlib.contextmanager
 def _replaced(layer: Embedding, vectors: Array) -> Iterator[list[Array]]:
-    """Let `layer` return `vectors` inside the ``with`` block. Yield a list, to which backward adds their gradient."""
+    """Let `layer` return `vectors` inside the ``with`` block. Backward appends their gradient to the yielded list."""
     gradients: list[Array] = []
     before = {way: vars(layer)[way] for way in ("forward", "backward") if way in vars(layer)}
     vars(layer).update(forward=lambda ids: vectors, backward=gradients.append)

@@ -8,8 +8,8 @@
 For tokens, x is the array of the embedding vectors e. The result is the length of the mean gradient of each token.
 
 The gradient of a deep network with ReLUs changes abruptly from one point to the next, so a picture of it looks like
-noise. The mean over a neighbourhood of x changes slowly. This mean is the gradient of a smoothed s: the mean of s over
-the noise.
+noise. The mean over a neighbourhood of x changes slowly. It is the gradient of a smoother function: the mean of
+s(x + n) over the noise n.
 
 Reference: Smilkov, Thorat, Kim, Viegas and Wattenberg (2017), "SmoothGrad: removing noise by adding noise",
 arXiv:1706.03825.

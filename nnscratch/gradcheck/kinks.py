@@ -224,7 +224,7 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
     """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps between the points.
 
-    If other elements look wrong, set the verdict "cannot tell".
+    If elements outside of this range remain wrong, set the verdict "cannot tell".
     """
     for index in suspects:
         values, a = nearby[(slice(None), *index)], float(entry.analytic[index])

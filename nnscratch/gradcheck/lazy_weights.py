@@ -24,7 +24,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
 
     If the first forward creates arrays with the names of weights, and the second forward keeps and uses them, return
     the state after the first forward. Otherwise return `before`. If forward raises an error, return `before` too: the
-    check will run forward again, and raise the same error.
+    check runs forward again and reports the error.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ class Search:
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Return the place of the array whose name says that it is the gradient of the array at `steps`."""
+        """Find the gradient of the array at `steps` by the names of both arrays, such as w and dw. Return its place."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}

@@ -74,7 +74,7 @@ Cache = tuple[Array, Array]
 
 @backend.fused(*HIDE_LATER)
 def hide_later(query: Array, key: Array, Z: Array) -> None:
-    """Set the scores of later keys to -inf, also a score of NaN: -inf is not added, because NaN - inf is NaN.
+    """Overwrite the scores of later keys with -inf. Adding -inf would not change a score that is NaN.
 
     The positions are `query`, shape (T, 1), and `key`, shape (S,).
     """
@@ -239,8 +239,8 @@ class MultiheadAttention(Module):
             dkv = xp.empty((*memory.shape[:2], 2 * D), dtype=x.dtype)  # (N, S, 2D)
             (dq,), (dk, dv) = self._heads(dq_joined), self._heads(dkv)
 
-        # CuPy copies an argument of a product if it is transposed. So dv = B^T do and dk = dZ^T q are computed as
-        # dv^T = do^T B and dk^T = q^T dZ: do and q are smaller than B and dZ.
+        # CuPy copies a transposed argument of a product. In dv = B^T `do` it would copy B, which is large. So compute
+        # dv^T = `do`^T B, in which CuPy copies only `do`. In the same way, dk^T = q^T dZ copies q instead of dZ.
         xp.matmul(do.swapaxes(2, 3), B, out=dv.swapaxes(2, 3))  # (N, heads, d, S)
         dB = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
         backward_of_scores(A, B, row_dots(do, o), scale, dB)
@@ -322,7 +322,9 @@ class MultiheadAttention(Module):
         if lengths is not None:
             left = is_left(padding_side)
             padding = is_padding(lengths, S, left)[:, None]  # (N, 1, S)
-            if left and self.causal:  # padding at the start attends to itself: softmax of a row of -inf would be NaN
+            if left and self.causal:
+                # A padding token at the start has only padding before it. So its row of scores would be -inf
+                # everywhere, and softmax of the row would be NaN. Let the token attend to itself instead.
                 padding = padding & (np.arange(S) != np.arange(S - T, S)[:, None])  # (N, T, S)
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None]
         return softmax(Z, out=Z)

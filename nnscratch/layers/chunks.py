@@ -5,7 +5,7 @@ A chunk is a range of time steps. For G gates, and with `steps` as the number of
     forward, before the steps       U = W_ih X^T + b            (G * H, steps * N)
     forward, at step t              v = W_hh h[t]^T             (G * H, N)
     backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
-    per example                     the same products, over the columns of sequence n alone
+    per example                     dW_ih and dW_hh, summed over the columns of sequence n only
 
 dU is the gradient of U, and dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal. The steps
 themselves, with v, are in lstm.py, gru.py and rnn.py.
@@ -48,7 +48,7 @@ def input_products(W_ih: Array, b: Array, X: Array, chunk: Array) -> Iterator[tu
     Yields
     ------
     steps, states : slice
-        The steps of the chunk, and the states before and after these steps: one more.
+        The steps of the chunk, and the states before and after these steps. There is one state more than steps.
     U : array, shape (G * H, steps * N)
         The last chunk may have fewer columns.
     """
@@ -126,5 +126,5 @@ def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Arr
     if weight_ih.examples is not None:
         rows, steps, N = len(dU), len(X), X.shape[1]
         dU, dV = (d.reshape(rows, steps, N).transpose(2, 1, 0) for d in (dU, dV))  # (N, steps, G * H)
-        # copies: the next chunk overwrites dU and dV, and the next forward overwrites h
+        # Keep copies of dU, dV and h: the next chunk overwrites dU and dV, and the next forward overwrites h.
         keep_recurrent(parameters, dU.copy(), dV.copy(), X.transpose(1, 0, 2).copy(), h.transpose(1, 0, 2).copy())

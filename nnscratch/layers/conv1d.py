@@ -3,7 +3,8 @@
     shapes      x (N, C, L)    w (O, C, k)    b (O,)    y (N, O, L')    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1
 
     forward     y[n, o, t] = b[o] + sum over c, i   w[o, c, i] x[n, c, t s + i d - p]
-    backward    as in Conv2d, and per example too
+    backward    as in Conv2d
+    per example as in Conv2d
 
 with stride s, dilation d and padding p. A sequence is an image of height 1, so this layer calls the functions of
 Conv2d, which conv2d.py explains. Here channels come before time, as in PyTorch. In recurrent layers, time comes before

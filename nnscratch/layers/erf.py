@@ -10,7 +10,7 @@ erf at g, the grid point nearest to x. It then adds the Taylor series in d = x -
 The grid points are 1/512 apart, so |d| is at most 1/1024. The error |R| = |erf^(5)| d^5/120 is then below 2e-16, the
 precision of float64. For |x| > 6, 1 - |erf(x)| is below 3e-17, so the result is 1 or -1.
 
-On a GPU, the kernels of GELU call the erf of C.
+On a GPU, the kernels of GELU call the function erf of CUDA C.
 """
 
 from __future__ import annotations

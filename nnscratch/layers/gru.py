@@ -126,7 +126,7 @@ def run_backward(
 def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_new: Array) -> None:
     """Compute the new state. `gates` is first W_hh h, and then r, z, n.
 
-    u and gates are (3, H, N), b_hn (H, 1), the others (H, N).
+    u and gates are (3, H, N), b_hn is (H, 1), and all other arrays are (H, N).
     """
     np.add(gates[2], b_hn, out=v_n)
     rz = gates[:2]
@@ -149,7 +149,7 @@ def step_backward(
     dy: Array, gates: Array, v_n: Array, h: Array, dh: Array, du: Array, dv: Array, temp: Array,
     du_copy: Array, dv_copy: Array,
 ) -> None:  # fmt: skip
-    """Compute du and dv, and dh * z in place. gates, du, dv and their copies are (3, H, N), the others (H, N)."""
+    """Compute du and dv, and dh * z in place. gates, du, dv and their copies are (3, H, N), other arrays (H, N)."""
     (r, z, n), (du_r, du_z, du_n) = gates, du
     dh += dy
     np.subtract(1, z, out=temp)

@@ -124,7 +124,7 @@ def layer_norm_backward(dy: Array, w: Array, n: Array, r: Array, dx: Array) -> N
 
 
 def mean_squares(c: Array, temp: Array) -> Array:
-    """Return the mean square of each row, shape (..., 1). `temp` may receive the squares, which saves an array."""
+    """Return the mean square of each row, shape (..., 1). The content of `temp` is overwritten."""
     return row_means(squares(c) if c.dtype == np.float16 else np.multiply(c, c, out=temp))
 
 

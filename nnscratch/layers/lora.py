@@ -9,7 +9,7 @@
                 dx = dy W + du A                    x was used twice
                 dA = sum over rows  du^T x
                 dB = sum over rows  s dy^T u        no dW and no db
-    per example the same sums over the rows of example n
+    per example dA_n and dB_n are the sums over the rows of example n
 
 A Linear layer with the weight W + s B A has the same output. The product B A has the shape of W, but its rank is at
 most r. So r (D + H) numbers describe B A, instead of D H. With D = H = 512 and r = 4, r (D + H) is 1.6 % of D H.

@@ -129,7 +129,7 @@ def run_backward(
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
-    """Compute the new state. `gates` is first W_hh h, then i, f, g, o. gates and u are (4, H, N), the others (H, N)."""
+    """Compute the new state. `gates` is first W_hh h, then i, f, g, o. gates and u: (4, H, N); other arrays: (H, N)."""
     sigmoids = gates[:2], gates[3]  # i and f, and o
     gates += u
     for z in sigmoids:
@@ -152,7 +152,7 @@ def step_backward(
     dy: Array, gates: Array, c: Array, tanh_c: Array, dh: Array, dc: Array, dz: Array, slope: Array, temp: Array,
     dz_copy: Array,
 ) -> None:  # fmt: skip
-    """Compute dz, and dc of the old state in place. gates, dz, slope and dz_copy are (4, H, N), the others (H, N)."""
+    """Compute dz, and dc of the old state in place. gates, dz, slope, dz_copy are (4, H, N), other arrays (H, N)."""
     i, f, g, o = gates
     dh += dy
     np.multiply(tanh_c, tanh_c, out=temp)  # dc += dh * o * (1 - tanh_c^2)

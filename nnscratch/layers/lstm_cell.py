@@ -20,7 +20,7 @@ x and the previous h, decide how the memory changes and how much of it the outpu
                 di   = dc' * g        df = dc' * c        dg = dc' * i
                 dc   = dc' * f                              no matrix here: f alone scales the memory's gradient
                 dz_i = di * i (1 - i)      dz_f = df * f (1 - f)      dz_g = dg * (1 - g^2)      dz_o = do * o (1 - o)
-                dW_ih += dz^T x       dW_hh += dz^T h       db_ih += sum over N of dz       db_hh += the same
+                dW_ih += dz^T x       dW_hh += dz^T h       db_ih, db_hh += sum over N of dz
                 dx = dz W_ih          dh = dz W_hh
 
 :class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.LSTM` computes the same

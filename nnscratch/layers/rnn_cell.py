@@ -8,7 +8,7 @@ The cell passes one vector h from step to step. The new h is a nonlinear functio
                 h' = tanh(a)                                or max(a, 0), with nonlinearity="relu"
 
     backward    da = dh' * (1 - h'^2)                       or dh' where h' > 0
-                dW_ih += da^T x       dW_hh += da^T h       db_ih += sum over N of da       db_hh += the same
+                dW_ih += da^T x       dW_hh += da^T h       db_ih, db_hh += sum over N of da
                 dx = da W_ih          dh = da W_hh
 
 Over T steps, the gradient is multiplied T times by W_hh and by a derivative of at most 1. So it vanishes or explodes,

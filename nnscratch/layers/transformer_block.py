@@ -1,7 +1,9 @@
 """TransformerBlock: attention between the tokens, then a small network for each token, each with a residual connection.
 
     shapes      x, a, y (N, T, D)
-                f: linear1 (D, F) -> activation -> dropout -> linear2 (F, D) -> dropout, for each token separately
+
+    f is a small network, applied to each token separately:
+                linear1 (D, F) -> activation -> dropout -> linear2 (F, D) -> dropout
 
     pre-norm: each norm is inside its branch (norm_first=True, the default)
         forward     a  = x + attention(norm1(x))

@@ -1,6 +1,8 @@
 """TransformerDecoderBlock: a Transformer block that also attends to the output of an encoder.
 
-    shapes      x, a, b, y (N, T, D)    m (N, S, D), the encoder's output    f: see transformer_block.py
+    shapes      x, a, b, y (N, T, D)    m (N, S, D)
+
+    m is the encoder's output. f is the small network of transformer_block.py.
 
     pre-norm (norm_first=True, the default)
         forward     a  = x + attention(norm1(x))                            causal: earlier tokens of x

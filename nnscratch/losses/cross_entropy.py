@@ -157,7 +157,7 @@ class CrossEntropyLoss(Module):
             raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
 
     def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
-        """Return `t` with 0 for ignored labels, and a mask of the other rows, or None without `ignore_index`."""
+        """Return `t` with 0 for ignored labels, and a mask of the rows that count, or None without `ignore_index`."""
         if self.ignore_index is None:
             return t, None
         counted = t != self.ignore_index

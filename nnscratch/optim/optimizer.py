@@ -1,4 +1,4 @@
-"""Optimizer: the base class of SGD, Adam and the others."""
+"""Optimizer: the base class of all optimisers."""
 
 from __future__ import annotations
 

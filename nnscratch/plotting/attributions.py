@@ -60,7 +60,7 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
 
 
 def plot_contributions(names: Sequence[str], values: Array, k: int = 10, ax: Any = None) -> Any:
-    """Plot the contributions with the largest absolute values as bars, and the sum of all others as the last bar.
+    """Plot the contributions with the largest absolute values as bars, and the sum of the rest as the last bar.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
     best, edge = min(finished, key=lambda t: t.value), np.inf
     top = np.quantile([t.value for t in finished], 0.9)
     if max(t.value for t in finished) > best.value + 4 * (top - best.value) > best.value:
-        edge = best.value + 2 * (top - best.value)  # a few bad trials would compress all the others
+        edge = best.value + 2 * (top - best.value)  # a few bad trials would compress the rest of the plot
     ax.scatter([position(t) for t in finished if t.value <= edge], [t.value for t in finished if t.value <= edge],
                s=30, color=BLUE, label="trial", zorder=3)  # fmt: skip
     beyond = [position(t) for t in finished if t.value > edge]

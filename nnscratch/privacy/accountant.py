@@ -1,12 +1,12 @@
 """The Renyi accountant: compute the epsilon of the steps of DP-SGD. A large epsilon is little privacy.
 
     mechanism   the sum of the clipped gradients of a random batch, plus noise N(0, (sigma C)^2): each example is in the
-                batch with probability q, independently of the others (Poisson sampling), and the norm of its gradient
-                is at most C
+                batch with probability q, independently of other examples (Poisson sampling), and the norm of its
+                gradient is at most C
 
-    Renyi       D_alpha(P || Q) = 1/(alpha - 1) log E_Q[(P/Q)^alpha]: a distance between two distributions of outputs,
-                P with one more example, and Q without it. With C = 1, Q = N(0, sigma^2) and
-                P = (1 - q) N(0, sigma^2) + q N(1, sigma^2).
+    Renyi       D_alpha(P || Q) = 1/(alpha - 1) log E_Q[(P/Q)^alpha]: a distance between two distributions of the
+                output. P is for data that contain a certain example, and Q is for the data without this example.
+                With C = 1, Q = N(0, sigma^2) and P = (1 - q) N(0, sigma^2) + q N(1, sigma^2).
 
     one step    rdp(alpha) = 1/(alpha - 1) log A        A = E_Q[(1 - q + q exp((2z - 1) / (2 sigma^2)))^alpha]
 
@@ -100,7 +100,7 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
     Returns
     -------
     float
-        Infinity without noise.
+        The epsilon. It is infinite if there is no noise.
 
     Examples
     --------

@@ -127,7 +127,7 @@ class DPSGD:
     def step(self, trainer: Trainer, parts: Sequence[Part]) -> None:
         """Make one step: gradients of each example -> clip each -> sum -> noise -> step. A recurrent state is dropped.
 
-        An example must not depend on another one, so each sequence starts from a zero state.
+        An example must not depend on another example, so each sequence starts from a zero state.
         """
         ((inputs, targets, _),) = parts
         optimizer, lr, L, C = trainer.optimizer, trainer.optimizer.lr, self.batches.batch_size, self.max_norm

@@ -90,8 +90,8 @@ def exposure(losses: Array, canary: int) -> float:
     losses : array, shape (R,)
         The model's loss of each sentence: there is one sentence for each possible choice of the digits.
     canary : int
-        The index of the sentence that was in the text. The rank counts every other sentence with the same loss as one
-        half.
+        The index of the sentence that was in the text. Every other sentence with an equal loss adds one half to
+        the rank.
 
     Examples
     --------

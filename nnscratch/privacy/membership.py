@@ -2,10 +2,11 @@
 
     attack      the answer is yes if the model's loss of the example is at most a threshold
 
-    advantage   the largest (fraction of members found) - (fraction of others called members) over all thresholds
+    advantage   the largest difference, over all thresholds: (the fraction of members that get yes) - (the
+                fraction of other examples that get yes)
     auc         the probability that a member has a lower loss than an example that was not in the data
 
-A model that treats members and others alike has an advantage of 0 and an auc of 0.5. Training that is (epsilon,
+A model that treats members and other examples alike has an advantage of 0 and an auc of 0.5. Training that is (epsilon,
 delta)-private allows an advantage of at most (exp(epsilon) - 1 + 2 delta) / (exp(epsilon) + 1), for any attack.
 
 References: Yeom, Giacomelli, Fredrikson and Jha (2018), "Privacy risk in machine learning: analyzing the connection to
@@ -47,7 +48,7 @@ class Membership(NamedTuple):
 
 
 def membership_inference(member_losses: Array, other_losses: Array) -> Membership:
-    """Return how well a threshold on the loss separates training examples from others.
+    """Return how well a threshold on the loss separates training examples from other examples.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def membership_inference(member_losses: Array, other_losses: Array) -> Membershi
     for name, losses in (("member_losses", members), ("other_losses", others)):
         if losses.ndim != 1 or len(losses) == 0 or not np.isfinite(losses).all():
             raise ValueError(f"{name} must be finite numbers, of shape (N,) with N at least 1, got {losses.shape}")
-    found = np.searchsorted(members, members, side="right") / len(members)  # for each member's loss as the threshold
+    # Try the loss of each member as the threshold: a threshold between two of these losses cannot be better.
+    found = np.searchsorted(members, members, side="right") / len(members)
     wrong = np.searchsorted(others, members, side="right") / len(others)
     best = int(np.argmax(found - wrong))
     below, up_to = (np.searchsorted(members, others, side=side) for side in ("left", "right"))

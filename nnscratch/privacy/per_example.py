@@ -210,7 +210,7 @@ def check_is_mean(criterion: Module) -> None:
     if not criterion.is_batch_mean:
         raise ValueError(
             f"the loss must be a plain mean over the examples of a batch: in {type(criterion).__name__} with these "
-            f"settings, the weight of an example depends on the others (is_batch_mean is False)"
+            f"settings, the weight of an example depends on other examples (is_batch_mean is False)"
         )
 
 

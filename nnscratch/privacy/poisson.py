@@ -3,7 +3,7 @@
     q = batch_size / (number of examples)       the number of examples in a batch varies around batch_size
 
 The accountant is valid for these batches only. It is not valid for batches of a fixed size or for a shuffled epoch,
-where the position of an example depends on the positions of the others.
+where the position of an example depends on the positions of the other examples.
 """
 
 from __future__ import annotations

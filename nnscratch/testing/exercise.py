@@ -133,8 +133,8 @@ def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
 def raised_error(error: Exception, places: list[Place]) -> list[str]:
     """Return the line of the answer that raised the error, the error's message, and hints.
 
-    If this line is in a function, the lines that called the function follow. The line of the exercise is last. If the
-    error was raised outside of the answer, only the line of the exercise is shown.
+    If this line is in a function, the lines that called the function follow. The last line is the line in the
+    exercise's ``with`` block. If the error was raised outside of the answer, only the line in the block is shown.
     """
     message = message_lines(error)[:1]
     if isinstance(error, KeyError) and error.args:
@@ -195,7 +195,7 @@ def wrong_gradients(report: Any) -> list[str]:
             told.add(f"{mistake}: {evidence}")
     if len(wrong) > ARRAYS:
         lines.append(f"and {len(wrong) - ARRAYS} more: {', '.join(entry.name for entry in wrong[ARRAYS:])}")
-    explained = {"wrong shape", "not finite"} if wrong else set()  # the lines above say the same
+    explained = {"wrong shape", "not finite"} if wrong else set()  # these traps repeat the lines above
     reasons = {WRITES_INTO_DY} if any(entry.diagnosis is None for entry in wrong) else set()
     traps = [t for t in report.traps if t.kind not in explained and (t.severity != "note" or t.kind in reasons)]
     lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
@@ -232,7 +232,7 @@ def wrong_gradient(entry: Any) -> str:
 
 
 def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
-    """Return the evidence of a diagnosis without file names, the largest difference and the number of arrays explained.
+    """Return the evidence of a diagnosis. Drop file names, the largest difference and the number of explained arrays.
 
     File names and the largest difference are not the same on all machines.
 
@@ -256,7 +256,7 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
 def with_place(evidence: str, place: str, array: str) -> str:
     """Return the evidence with the place of the mistake: an expression of forward, or some rows of an array.
 
-    The number of the line is left out, because it counts from the start of a cell.
+    The line number in `place` is dropped: it counts from the start of a notebook cell, so readers do not see it.
     """
     code = re.match(r"(?:<[^>]*>|[^\s:]+):\d+(?: from \d+)?: (.+)", place, re.DOTALL)
     if code is None:

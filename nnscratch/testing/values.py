@@ -15,8 +15,8 @@ from .hints import STILL_DOTS
 from .safe_values import describe
 
 EPSILONS = 1000  # values match if they differ by at most this many times the precision of their dtype
-DIGITS = 6  # of the numbers in a message, and twice as many if both numbers look alike
-SMALL = 1e-6  # a relative error that float32 explains
+DIGITS = 6  # significant digits in a message; twice as many if the two numbers would look equal
+SMALL = 1e-6  # a smaller relative error can come from rounding in float32
 
 
 def assert_values_match(

@@ -13,8 +13,8 @@ weights, n_j is the sum of the weights of the targets. The mean of the k mean lo
 may differ. For example, the last batch may be smaller.
 
 Three kinds of model are an exception. For them, k batches do not give the same result as one large batch. BatchNorm
-normalises each of the k batches separately. Dropout draws other masks. A recurrent model carries its state from each of
-the k batches to the next.
+normalises each of the k batches separately. Dropout draws a new mask for each of the k batches. A recurrent model
+carries its state from each of the k batches to the next.
 """
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
 
 def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
     """Return the saved history. Raise if the history does not have one loss, rate and norm for each step."""
-    # If the file has no such array, the header has the list.
+    # Older checkpoints have these lists in the header instead of arrays.
     records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}
     history = History(**header["history"], **records)
     counts = {name: len(getattr(history, name)) for name in STEP_RECORDS}

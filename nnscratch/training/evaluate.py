@@ -79,7 +79,7 @@ def loss_sum(
                 if not len(targets):
                     continue
                 (n,) = backend.to_floats([number_of_targets(criterion, targets)])
-                if n == 0:  # all are ignored, but the state must advance
+                if n == 0:  # all targets are ignored, but the state must advance
                     _, state = call_model(model, inputs, hidden_for(model, inputs, state))
                     continue
             if computes_own_loss(model, criterion):

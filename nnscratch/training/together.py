@@ -9,7 +9,7 @@ so the mean over all targets is the weighted sum of the ranks' means. Each rank 
 n_r/n. One sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
 clipping and the check for NaN. After the sum, all ranks compute the same numbers, so their weights stay equal, bit for
 bit. All ranks read the same batches. Of N rows, rank r uses N_r neighbouring rows. The first N mod p ranks
-have one row more than the others:
+have one row more than the other ranks:
 
     rank 0    0 ... N_0 - 1
     rank 1    N_0 ... N_0 + N_1 - 1
@@ -23,7 +23,7 @@ What differs by rank:
     BatchNorm         Each rank normalises its own rows. The running averages become the mean over the ranks.
 
 A rank must never wait for a rank that has ended. So all ranks stop after the same step, and an error on one rank ends
-all of them (ranks.py).
+all ranks (ranks.py).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Together:
                 continue
             inputs_r, targets_r = rows_of(inputs, own), targets[own]
             n, n_r = backend.to_floats([number_of_targets(criterion, t) for t in (targets, targets_r)])
-            if n and not n_r:  # all are ignored, but the state must advance
+            if n and not n_r:  # all targets are ignored, but the state must advance
                 with eval_mode(model):
                     _, hidden = call_model(model, inputs_r, hidden_for(model, inputs_r, hidden))
                 continue

@@ -61,7 +61,7 @@ class BPETokenizer(Tokenizer):
     Raises
     ------
     ValueError
-        A byte is missing, a merge joins tokens that are not in the vocabulary, or a special token is not in it.
+        The vocabulary lacks a byte, a special token, or a token that a merge joins or makes.
 
     Examples
     --------

@@ -100,7 +100,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
     try:
         with in_float64():
             return isinstance(function(*(map_leaves(to_jax, value) for value in inputs)), tuple)
-    except Exception:  # the check will raise the same error
+    except Exception:  # the check runs the function again and reports the error
         return False
 
 

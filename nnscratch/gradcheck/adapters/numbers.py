@@ -67,7 +67,7 @@ def array_of_list(value: Any) -> np.ndarray | None:
         return None
     try:
         return np.array(value, dtype=np.float64)
-    except (ValueError, OverflowError):  # lists of different lengths, or an integer such as 10**400
+    except (ValueError, OverflowError):  # the lists have different lengths, or an integer is too large for a float
         return None
 
 

@@ -93,7 +93,7 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
         numeric = (function(x + 1e-4) - function(x - 1e-4)) / 2e-4
         of_input, of_output = (adapter.slope(v.copy()) for v in (x, function(x.copy())))
         adapter.of_output = bool(np.allclose(of_output, numeric, rtol=1e-3)) and not np.allclose(of_input, numeric)
-    except Exception:  # the check will raise the same error
+    except Exception:  # the check runs this code again and reports the error
         return adapter
     adapter.notes = [f"{flag}=True was called with the {'output' if adapter.of_output else 'input'} of {adapter.title}"]
     return adapter
@@ -126,7 +126,7 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
             return False
         same_name = names is not None and names == argument_names(function, 1)
         return same_name or takes_output(function, slope) or not equal_arrays(np.asarray(twice), 2 * np.asarray(once))
-    except Exception:  # the check will raise the same error
+    except Exception:  # the check runs this code again and reports the error
         return False
     finally:
         before.restore()

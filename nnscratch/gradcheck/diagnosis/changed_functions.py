@@ -129,7 +129,7 @@ class Runs:
         return {n: g for n, g in found.items() if g is not None and g.dtype.kind == "f" and np.isfinite(g).all()}
 
     def keeps_outputs(self, function: FunctionType, code: CodeType | None) -> bool:
-        """Return True if forward returns the same outputs when `function` has the code object `code`.
+        """Return True if the outputs of forward do not change when `code` replaces the code object of `function`.
 
         This test is for a function that computes a loss and its gradient: the change must not affect the loss.
         """

@@ -217,7 +217,7 @@ def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # the square of an integer, such as a size, may need too much memory
+        if np.asarray(own).dtype.kind == "f":  # not an integer: an array of size n ** 2 may need too much memory
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")

@@ -5,8 +5,8 @@ another derivative. The hypothesis is accepted if, for all arrays, the gradient 
 gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
 
 A loop executes the same operation once in each iteration. In this folder, these executions are a family: a list with
-one `Node` for each iteration. Reports call an iteration a round. If forward uses an array w as an operand several
-times, each of these operands is an occurrence of w.
+one `Node` for each iteration. In a report, an iteration is called a round. If forward uses an array w as an operand
+several times, each of these operands is an occurrence of w.
 """
 
 from __future__ import annotations

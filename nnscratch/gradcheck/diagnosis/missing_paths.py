@@ -8,7 +8,8 @@
 
 An edge is an operand or the result of an operation. In the arguments of the functions, `nodes` are the executions of
 one operation in all iterations of a loop, and `j` is the index of the operand, or -1 for the result. To cut an edge
-means to change forward so that the gradient along this edge is zero. Reports call an iteration a round.
+means to change forward so that the gradient along this edge is zero. In a report, an iteration is called a
+round.
 """
 
 from __future__ import annotations

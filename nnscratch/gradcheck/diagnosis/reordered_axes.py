@@ -62,7 +62,7 @@ def shifted(case: Case) -> None:
                 for axis in axes:
                     inside[axis] = slice(step, None) if step > 0 else slice(None, step)
                 part = case.given[tuple(inside)]
-                if part.size < 4 or not np.abs(part).max() > 1e-3 * case.scale:  # zeros are equal after any shift
+                if part.size < 4 or not np.abs(part).max() > 1e-3 * case.scale:  # an array of zeros fits every shift
                     continue
                 if not case.is_shifted(axes, step, tuple(inside)):
                     continue

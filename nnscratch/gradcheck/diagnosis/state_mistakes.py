@@ -5,7 +5,8 @@
     h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 
 The increment of an operand or a result is the array minus its value in the first forward pass. If forward uses a state
-as an operand several times, each of these operands is an occurrence of the state. Reports call an iteration a round.
+as an operand several times, each of these operands is an occurrence of the state. In a report, an
+iteration is called a round.
 """
 
 from __future__ import annotations

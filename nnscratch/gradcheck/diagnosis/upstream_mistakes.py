@@ -30,7 +30,8 @@ SPARE = 5  # the number of directions minus the number of outputs: the additiona
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
     """Find the array R' from which backward started instead of dy = R, and add the mistakes that R' shows to `cases`.
 
-    If R' does not explain the gradients of all arrays, add nothing. `given` are the gradients that backward returned.
+    If no array R' can explain the gradients of all arrays, leave `cases` unchanged. `given` are the gradients that
+    backward returned.
     """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()

@@ -4,8 +4,8 @@
     x / s           backward uses another power of s
     (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
 
-The increment of an operand or a result is the array minus its value in the first forward pass. Reports call an
-iteration of a loop a round.
+The increment of an operand or a result is the array minus its value in the first forward pass. In a report, an
+iteration of a loop is called a round.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Fact
 
 
 def other_arrays(graph: ForwardGraph, nodes: list[Node], other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield other arrays instead of the factor `right`: its complement, its reverse, and other arrays of forward."""
+    """Yield arrays that backward may wrongly use instead of `right`: 1 - right, its reverse, and arrays of forward."""
     factor = nodes[0].operand_names[other]
     replaces = f"replaces `{factor}` by"
     complement = [1 - v for v in right]

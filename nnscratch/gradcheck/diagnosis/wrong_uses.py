@@ -7,7 +7,7 @@ file measures each part's contribution to the derivative of f along three direct
 forward passes to test whether backward leaves out a part, counts it twice or flips its sign.
 
 In the arguments of the functions, an occurrence is a pair (nodes, j): `nodes` are the executions of one operation in
-all iterations of a loop, and `j` is the index of the operand. Reports call an iteration a round.
+all iterations of a loop, and `j` is the index of the operand. In a report, an iteration is called a round.
 """
 
 from __future__ import annotations

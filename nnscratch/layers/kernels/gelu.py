@@ -1,4 +1,4 @@
-"""Both forms of GELU, for gelu.py. C has the function erf. The constants are those of gelu.py, in the array's type."""
+"""The exact form and the tanh form of GELU, for gelu.py. The constants have the type T of the arrays."""
 
 EXACT_FORWARD = (
     "T x",

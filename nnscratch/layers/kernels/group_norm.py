@@ -1,4 +1,4 @@
-"""Both directions of GroupNorm without w and b, for group_norm.py. A row is a group of one example."""
+"""The forward and backward pass of GroupNorm without w and b, for group_norm.py. A row is a group of one example."""
 
 NORMALIZE = (
     "T x, T eps",

@@ -1,4 +1,4 @@
-"""Both directions of LayerNorm, for layer_norm.py."""
+"""The forward and backward pass of LayerNorm, for layer_norm.py."""
 
 LAYER_NORM_FORWARD = (
     "T x, T w, T b, T eps",

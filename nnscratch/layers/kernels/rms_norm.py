@@ -1,4 +1,4 @@
-"""Both directions of RMSNorm, for rms_norm.py."""
+"""The forward and backward pass of RMSNorm, for rms_norm.py."""
 
 RMS_NORM_FORWARD = (
     "T x, T w, T eps",
