@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .module import Module
@@ -12,7 +13,22 @@ from .module import Module
 _open_blocks: dict[int, tuple[int, bool]] = {}
 """Each key is the id of a module inside `eval_mode` blocks. The value is the number of these blocks, and the mode of
 the module before the first block."""
+_trained_by: dict[int, int] = {}
+"""Each key is the id of a module inside a `one_thread_trains` block. The value is the identifier of the thread."""
 _lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Forget the other threads, since a forked child has only the thread that called fork."""
+    global _lock
+    _lock = threading.Lock()
+    here = threading.get_ident()
+    for key in [key for key, thread in _trained_by.items() if thread != here]:
+        del _trained_by[key]
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,9 +82,15 @@ def eval_mode(*modules: Module) -> Iterator[None]:
     *modules : Module
         If you pass one module, all modules inside it are switched too. If you pass several modules, only these are
         switched. In a loop, it is faster to list a model's modules once and to pass them all.
+
+    Raises
+    ------
+    RuntimeError
+        A Trainer in another thread is training with one of the modules.
     """
     switched = modules if len(modules) > 1 else list(modules[0].modules())
     with _lock:
+        _refuse_if_another_thread_trains(switched)
         for module in switched:
             blocks, mode = _open_blocks.get(id(module), (0, module.training))
             _open_blocks[id(module)] = blocks + 1, mode
@@ -83,6 +105,40 @@ def eval_mode(*modules: Module) -> Iterator[None]:
                     _open_blocks[id(module)] = blocks - 1, mode
                 else:
                     module.training = mode
+
+
+@contextlib.contextmanager
+def one_thread_trains(model: Module, criterion: Module) -> Iterator[None]:
+    """Inside the ``with`` block, no other thread can use the model or the loss in a Trainer or in `eval_mode`.
+
+    A module has one stack of saved values and one mode. So the steps of two threads would use each other's values.
+
+    Raises
+    ------
+    RuntimeError
+        Another thread is inside such a block with one of these modules.
+    """
+    modules = [*model.modules(), *criterion.modules()]
+    with _lock:
+        _refuse_if_another_thread_trains(modules)
+        new = [id(module) for module in modules if id(module) not in _trained_by]  # blocks may be nested
+        _trained_by.update(dict.fromkeys(new, threading.get_ident()))
+    try:
+        yield
+    finally:
+        with _lock:
+            for key in new:
+                _trained_by.pop(key, None)
+
+
+def _refuse_if_another_thread_trains(modules: Sequence[Module]) -> None:
+    here = threading.get_ident()
+    for module in modules:
+        if _trained_by.get(id(module), here) != here:
+            raise RuntimeError(
+                f"another thread is training with this {type(module).__name__}: use a copy of the model and of the "
+                f"loss in this thread, copy.deepcopy(...)"
+            )
 
 
 @contextlib.contextmanager
@@ -104,6 +160,8 @@ def eval_with_backward(model: Module) -> Iterator[None]:
     (True, True)
     """
     modules = list(model.modules())
+    with _lock:
+        _refuse_if_another_thread_trains(modules)
     names = ("training", "deterministic", "_stack", "_taken")
     before = [{name: vars(module)[name] for name in names if name in vars(module)} for module in modules]
     with contextlib.ExitStack() as stack:

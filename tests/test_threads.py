@@ -1,14 +1,17 @@
 """Threads: a forked child has none of its parent's, and a call inside a concurrent call waits for no other."""
 
+import copy
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
-from nnscratch import backend
+import nnscratch as nn
+from nnscratch import backend, modes
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +56,91 @@ def test_a_concurrent_call_inside_another_does_not_wait_for_a_free_thread():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "[[1, 2, 3], [1, 2, 3], [1, 2, 3]]", run.stderr
+
+
+def in_a_step_of_another_thread(trainer, batches, call):
+    """Train in another thread, and call a function here while that thread is in the middle of a run."""
+    inside, done = threading.Event(), threading.Event()
+
+    class Wait(nn.training.Callback):
+        def on_backward_end(self, trainer):
+            inside.set()
+            assert done.wait(60)
+
+    trainer.callbacks.append(Wait())
+    thread = threading.Thread(target=lambda: trainer.fit(batches, steps=1))
+    thread.start()
+    try:
+        assert inside.wait(60)
+        return call()
+    finally:
+        done.set()
+        thread.join()
+
+
+def new_trainer(model, criterion):
+    return nn.Trainer(model, criterion, nn.optim.SGD(model.parameters(), lr=0.1))
+
+
+BATCHES = [(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))]
+
+
+@pytest.mark.parametrize("shared", ["the model", "a layer", "the loss"])
+@pytest.mark.parametrize("use", ["fit", "train_step", "evaluate", "eval_with_backward"])
+def test_one_model_or_loss_is_not_used_by_two_threads_while_one_of_them_trains(shared, use):
+    model, criterion = nn.Sequential(nn.Linear(2, 1, rng=0)), nn.MSELoss()
+    trainer = new_trainer(model, criterion)
+    other = {"the model": model, "a layer": nn.Sequential(model[0]), "the loss": nn.Sequential(nn.Linear(2, 1))}[shared]
+    loss = criterion if shared == "the loss" else nn.MSELoss()
+    second = new_trainer(other, loss)
+
+    def call():
+        before = other[0].weight.data.copy()
+        with pytest.raises(RuntimeError, match="another thread is training with this"):
+            if use == "fit":
+                second.fit(BATCHES, steps=1)
+            elif use == "train_step":
+                second.train_step(*BATCHES[0])
+            elif use == "evaluate":
+                nn.evaluate(other, loss, BATCHES)
+            else:
+                with modes.eval_with_backward(loss if shared == "the loss" else other):
+                    pass
+        np.testing.assert_array_equal(other[0].weight.data, before)
+
+    in_a_step_of_another_thread(trainer, BATCHES, call)
+    assert trainer.steps_done == 1
+    assert second.train_step(*BATCHES[0]) > 0  # the other thread has ended
+
+
+def test_a_copy_of_the_model_is_evaluated_while_another_thread_trains():
+    model, criterion = nn.Sequential(nn.Linear(2, 1, rng=0)), nn.MSELoss()
+    copied = copy.deepcopy(model)
+    trainer = new_trainer(model, criterion)
+    assert in_a_step_of_another_thread(trainer, BATCHES, lambda: nn.evaluate(copied, nn.MSELoss(), BATCHES)) > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_was_forked_while_another_thread_trained_can_train_the_model():
+    model, criterion = nn.Sequential(nn.Linear(2, 1, rng=0)), nn.MSELoss()
+    trainer = new_trainer(model, criterion)
+
+    def in_a_child():
+        lock = modes._lock
+        lock.acquire()  # another thread may hold it when the process forks
+        child = os.fork()
+        if child:
+            lock.release()
+        else:
+            signal.alarm(60)
+            code = 1
+            try:
+                new_trainer(model, criterion).train_step(*BATCHES[0])
+                nn.evaluate(model, criterion, BATCHES)
+                code = 0
+            finally:
+                os._exit(code)
+        return os.waitpid(child, 0)[1]
+
+    assert in_a_step_of_another_thread(trainer, BATCHES, in_a_child) == 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import backend
 from ..checks import flag, positive_int
 from ..deprecated import renamed_attribute
-from ..modes import without_input_grad
+from ..modes import one_thread_trains, without_input_grad
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
@@ -156,7 +156,8 @@ class Trainer:
 
     def enqueue_step(self, inputs: Any, targets: Any) -> None:
         """Make one step on one batch without waiting for a GPU. The loss is read when you read `history`."""
-        self._enqueue([(inputs, targets)])
+        with one_thread_trains(self.model, self.criterion):
+            self._enqueue([(inputs, targets)])
 
     def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
         if self._step is None:
@@ -204,7 +205,15 @@ class Trainer:
         ------
         TrainingDiverged
             A loss or gradient is NaN or infinite. The step is not made, so the weights keep their values.
+        RuntimeError
+            Another thread is training with this model or this criterion.
         """
+        with one_thread_trains(self.model, self.criterion):
+            return self._fit(batches, valid, epochs, steps, evaluate_every)
+
+    def _fit(
+        self, batches: Any, valid: Any, epochs: float | None, steps: int | None, evaluate_every: int | None
+    ) -> History:
         check_batches(self, batches, valid)
         self.total_steps = total_steps(batches, epochs, steps, self.accumulate)
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
