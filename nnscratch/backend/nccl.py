@@ -26,8 +26,8 @@ class NcclSum:
     rank, size : int
         The number of this process, and the number of all processes.
     of_rank_0 : function of an object
-        In every process, it returns the argument that process 0 has passed. So process 0 can send the name of the new
-        group of GPUs to all others.
+        In every process, the function returns the argument that process 0 passed to it. So process 0 can send the name
+        of the new group of GPUs to all other processes.
 
     Raises
     ------

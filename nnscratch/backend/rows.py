@@ -15,7 +15,7 @@ import numpy as np
 
 from .device import Array, array_module
 
-C_TYPES = {  # of arrays in the source of a RawKernel
+C_TYPES = {  # the C types of arrays in the source of a RawKernel
     "float16": "__half", "float32": "float", "float64": "double",
     "int8": "signed char", "int16": "short", "int32": "int", "int64": "long long",
     "uint8": "unsigned char", "uint16": "unsigned short", "uint32": "unsigned int", "uint64": "unsigned long long",
@@ -176,10 +176,11 @@ extern "C" __global__ void __launch_bounds__({self.MOST_THREADS}) {self.name}({"
 
     @staticmethod
     def _quantity(name: str, each: str, combine: str, start: str, loads: dict[str, str]) -> str:
-        """Return the code that computes one quantity of the row. In the end every thread knows it.
+        """Return the code that computes one quantity of the row. At the end, every thread has the result.
 
         The threads combine their results in pairs, the results of the pairs in pairs, and so on. The number of threads
-        is a power of 2, so this always ends with one number. The pairs do not depend on which thread is faster.
+        is a power of 2, so this always ends with one number. Which threads form a pair does not depend on their speed,
+        so every run gives the same result.
         """
         used = [load for k, load in loads.items() if re.search(rf"\b{k}\b", each)]
         return f"""

@@ -54,7 +54,7 @@ def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
             function(*task)
         return
 
-    waiting = iter(tasks)  # each thread takes the next task when it is done, so a slower core takes fewer tasks
+    waiting = iter(tasks)  # a thread that has finished a task takes the next one, so a slow core gets fewer
 
     def work() -> None:
         for task in waiting:

@@ -11,7 +11,7 @@ from .device import Array, array_module, device_of
 
 
 class Workspace:
-    """A pool of arrays. Forward takes its buffers from it, backward gives them back, and the next forward reuses them.
+    """A pool of arrays. Forward takes buffers from it, backward gives them back, and the next forward reuses them.
 
     New memory is slow: at the first access, the operating system has to find and clear each page. The pool does not
     clear its arrays. The pool keeps arrays for the `KEPT` most recently used sets of shapes, so its memory does not
@@ -36,7 +36,7 @@ class Workspace:
     def take(self, like: Array, *shapes: tuple[int, ...]) -> tuple[Array, ...]:
         """Return one uninitialised array for each shape, with the dtype and device of `like`."""
         key = (shapes, like.dtype, device_of(like))
-        free = self._free[key] = self._free.pop(key, [])  # the last key is the most recently used
+        free = self._free[key] = self._free.pop(key, [])  # at the end, so the first key is the least recently used
         if len(self._free) > self.KEPT:
             del self._free[next(iter(self._free))]
         if free:

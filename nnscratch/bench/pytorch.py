@@ -51,7 +51,7 @@ class Jobs:
         run, torch = self.maybe_compiled(model), self.torch
         on_gpu = self.device == "cuda"
         data = [tuple(map(torch.from_numpy, batch)) for batch in self.job.batches()]
-        if on_gpu:  # the host can then copy a batch without waiting for the GPU
+        if on_gpu:  # from pinned memory, a batch is copied without waiting for the GPU
             data = [(x.pin_memory(), y.pin_memory()) for x, y in data]
         batches, state, losses = itertools.cycle(data), None, []
 
@@ -69,7 +69,7 @@ class Jobs:
             if max_norm is not None:
                 self.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
             optimizer.step()
-            if on_gpu:  # the loss is read in finish(): reading it here would wait
+            if on_gpu:  # finish() reads the loss: reading it here would wait for the GPU
                 return losses.append(loss.detach())
             return loss.item()
 

@@ -80,7 +80,7 @@ class Result:
 
 
 def ratio_of_medians(ours: Result, theirs: Result) -> float | None:
-    """Return our median divided by theirs. Below 1, ours is faster."""
+    """Return our median divided by theirs. If the result is below 1, nnscratch is faster."""
     return None if ours.median is None or theirs.median is None else ours.median / theirs.median
 
 
@@ -212,7 +212,7 @@ def take_turns(
 
     for k in list(workers):
         first = answer_of(k, 1)
-        if first is not None and first["seconds"][0] < seconds:  # the first step may be slower than the others
+        if first is not None and first["seconds"][0] < seconds:  # the first step may be slower than later steps
             first = answer_of(k, 2)
         if first is None:
             continue

@@ -181,7 +181,7 @@ class Batches:
     Attributes
     ----------
     rng : numpy.random.Generator
-        To repeat the orders of some epochs, save its state before them and restore it later.
+        To repeat the orders of some epochs, save the generator's state before these epochs, and restore it later.
 
     Raises
     ------

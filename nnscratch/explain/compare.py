@@ -85,8 +85,8 @@ def compare(
     model, x, target
         See `input_gradients`. Use several examples: the table shows means.
     methods : dict of str to function, optional
-        Each takes model, x and target, and returns attributions in the shape of x. The default is occlusion, the
-        methods that use gradients, and ``"random"``: random numbers, which explain nothing.
+        Each function takes model, x and target, and returns attributions in the shape of x. The default is occlusion,
+        the methods that use gradients, and ``"random"``: random numbers, which explain nothing.
     baseline : number or array, optional
         The values that replace elements in the curves: see `occlusion`.
     steps : int

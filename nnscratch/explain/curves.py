@@ -99,7 +99,7 @@ def _curve(
     first = np.round(np.arange(steps + 1) / steps * places.size)  # the number of elements changed after each step
     curves = []
     for n in range(len(x)):
-        rank = np.argsort(np.argsort(-a[n], axis=None, kind="stable"))  # 0: the largest
+        rank = np.argsort(np.argsort(-a[n], axis=None, kind="stable"))  # rank 0 is the largest
         masks = (rank < first[:, None]) == insert  # (K + 1, size)
         v = value_function(model, x[n : n + 1], target_row(target, n), baseline_row(baseline, x, n), places)
         curves.append(v(masks))

@@ -167,7 +167,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
     xp = backend.array_module(difference)
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even indices: the ends of the segments; odd indices: their middles
     s, g = line(alphas)
-    tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding
+    tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # rounding may add the other half
     rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a smaller gap is only rounding
     while True:
         h = alphas[2::2] - alphas[:-2:2]

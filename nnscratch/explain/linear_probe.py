@@ -114,7 +114,7 @@ def linear_probe(
     if not np.isfinite(h).all():
         raise ValueError("h must be finite, got NaN or infinity")
     rng, steps = backend.generator(rng), positive_int("steps", steps)
-    h, labels = h.reshape(-1, h.shape[-1]), labels.reshape(-1).astype(np.intp)  # the integers that bincount accepts
+    h, labels = h.reshape(-1, h.shape[-1]), labels.reshape(-1).astype(np.intp)  # bincount refuses uint64
     tested = round(probability("test_fraction", test_fraction) * len(h))
     if not 0 < tested < len(h):
         raise ValueError(

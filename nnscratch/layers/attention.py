@@ -2,8 +2,8 @@
 
 Each token has a query q, a key k and a value v. The scalar product of a query and a key is a score: how well the two
 match. Softmax turns the scores of a query into weights, and the output is the mean of the values with these weights.
-Several heads do this in parallel. Each head uses its own d of the D features, so a token can attend to several
-positions for different reasons.
+Several heads do this in parallel. Each head uses its own d of the D features, so a token can attend to other positions
+in each head.
 
     shapes      x (N, T, D)    m (N, S, D)    d = D / heads
                 in_proj_weight (3D, D) holds the rows of W_q, then W_k, then W_v, as in PyTorch; in_proj_bias (3D,)
@@ -33,8 +33,8 @@ the variance 1.
 Why causal: a language model predicts token t+1 from tokens 0..t and must not see later tokens. Where s > t, Z is -inf.
 So A is 0, and dZ is 0 too.
 
-Dropout multiplies A by a mask M before the product with v. With B = A * M, forward computes o = B v, and backward
-computes dv = B^T do, dB = do v^T and dA = dB * M. Without dropout, B is A.
+Dropout multiplies A by a mask M before the product with v. With B = A * M, forward computes o = B v. Let do be the
+gradient of o. Backward computes dv = B^T do, dB = do v^T and dA = dB * M. Without dropout, B is A.
 
 The sum in dZ equals do . o, because sum_s dA_ts A_ts = sum_s dB_ts B_ts = do_t . sum_s B_ts v_s = do_t . o_t. So
 dZ = B * dB - A * (do . o). The code uses this form: it adds up d elements instead of S, and it does not need M. The
@@ -210,7 +210,7 @@ class MultiheadAttention(Module):
         self._check(x, memory, past)
         x, memory = self._with_finite_padding(x, memory, lengths, padding_side, 0 if past is None else past[0].shape[2])
         xp = backend.array_module(x)
-        q, k, v = self._queries_keys_values(x, memory)  # (N, heads, T, d), twice (N, heads, S, d)
+        q, k, v = self._queries_keys_values(x, memory)  # (N, heads, T, d), and two of (N, heads, S, d)
         if past is not None:
             past = past if isinstance(past, KeyValueCache) else KeyValueCache(*past)
             k, v = past = past.extended(k, v)  # (N, heads, P + T, d)
@@ -244,7 +244,7 @@ class MultiheadAttention(Module):
         xp.matmul(do.swapaxes(2, 3), B, out=dv.swapaxes(2, 3))  # (N, heads, d, S)
         dB = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
         backward_of_scores(A, B, row_dots(do, o), scale, dB)
-        scaled_dZ = dB  # dZ / sqrt(d), in the memory of dB
+        scaled_dZ = dB  # dZ / sqrt(d), which overwrites dB
         xp.matmul(scaled_dZ, k, out=dq)  # (N, heads, T, d)
         xp.matmul(q.swapaxes(2, 3), scaled_dZ, out=dk.swapaxes(2, 3))  # (N, heads, d, S)
 

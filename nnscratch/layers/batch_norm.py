@@ -13,8 +13,9 @@
                 running_mean = (1 - momentum) running_mean + momentum mu
                 running_var  = (1 - momentum) running_var  + momentum v m / (m - 1)
 
-    eval        the same, with mu = running_mean and v = running_var: the output for one example must not depend on
-                the other examples in the batch. `modes.eval_with_backward` does the same, and its backward is dx = r dn
+    eval        the same equations, with mu = running_mean and v = running_var: the output for one example must not
+                depend on the other examples in the batch. `modes.eval_with_backward` uses the same mu and v, and its
+                backward is dx = r dn
 
     backward    db = sum(dy)
                 dw = sum(dy n)
@@ -23,7 +24,7 @@
                    = r w (dy - db / m - n dw / m)               because w is constant within a channel
 
 Every sum and mean is over all axes except the channel axis. LayerNorm has the same equations, with means over the
-features of one example. Here the means are over the examples, so the gradient of each example depends on all others.
+features of one example. Here the means are over the examples, so the gradient of each example depends on all examples.
 Training needs more than one element per channel, since the variance of one element is 0.
 
 Reference: Ioffe and Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
@@ -103,7 +104,7 @@ class BatchNorm1d(Module):
         else:
             c, v = x - self.running_mean.reshape(column), self.running_var
         r = (1 / xp.sqrt(v + self.eps)).reshape(column)
-        n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
+        n = xp.multiply(c, r, out=c)  # overwrite c, which is not needed again
         self.save_for_backward(n, r, from_batch)
         return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)
 

@@ -160,7 +160,7 @@ def convolve_backward(
         dY = dy[images].transpose(1, 2, 3, 0).reshape(O, -1)  # (O, H' W' B)
         dw += (X @ dY.T).T  # dY X^T: OpenBLAS computes its transpose in half the time
         if needs_dx:
-            dX = xp.matmul(w.T, dY, out=X)  # (K, H' W' B), in the memory of X, which is not needed again
+            dX = xp.matmul(w.T, dY, out=X)  # (K, H' W' B); overwrite X, which is not needed again
             dpadded = xp.zeros_like(padded)
             windows.col2im(dX, dpadded, H, W)
             dx[images] = windows.unpad(dpadded)

@@ -119,7 +119,7 @@ class CrossAttention(MultiheadAttention):
         """Return k and v of `memory`, each of shape (N, heads, S, d).
 
         A decoder that writes token by token attends to the same memory at every step. If you give k and v to `forward`
-        instead of `memory`, it does not compute k and v again. `lengths` is the same argument as in `forward`.
+        instead of `memory`, `forward` does not compute k and v again. `lengths` is the same argument as in `forward`.
         """
         D = self.embed_dim
         check_floats(self, "memory", memory, like=self.in_proj_weight)

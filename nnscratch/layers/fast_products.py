@@ -139,8 +139,8 @@ def _number_of_parts(rows: int) -> int:
 def row_dots(a: Array, b: Array) -> Array:
     """``(a * b).sum(axis=-1, keepdims=True)``, on a CPU without an array for ``a * b``.
 
-    On a GPU these are two kernels. CuPy's ``einsum`` would copy both arguments, and multiply one pair of vectors at a
-    time.
+    On a GPU, the product and the sum are two kernels. CuPy's ``einsum`` would copy both arguments, and multiply one
+    pair of vectors at a time.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@
         forward     y  = x (1 + t) / 2
         backward    dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2)
 
-GELU is a smooth ReLU that passes small negative values. GPT-2 used the second form, which differs from the first by
-less than 5e-4. The second form was introduced because erf was slow to compute.
+GELU is a smooth ReLU that passes small negative values. GPT-2 used the tanh form, which differs from the exact
+form by less than 5e-4. The tanh form was introduced because erf was slow to compute.
 
 The code updates a few arrays in place, term by term. Allocating an array for each term would take longer than the
 arithmetic. On a GPU, each of the four functions is one kernel (kernels/gelu.py).

@@ -120,7 +120,7 @@ class GroupNorm(Module):
 @backend.fused_rows(*NORMALIZE)
 def normalize(x: Array, eps: float, n: Array, r: Array) -> None:
     """Write n and r for `x`, shape (N, G, M). On a GPU this is one kernel."""
-    c = np.subtract(x, row_means(x), out=n)  # in the memory of n
+    c = np.subtract(x, row_means(x), out=n)  # c uses the memory of n
     np.divide(1, np.sqrt(row_means(squares(c)) + eps), out=r)
     np.multiply(c, r, out=n)
 

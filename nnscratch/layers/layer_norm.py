@@ -105,7 +105,7 @@ class LayerNorm(Module):
 @backend.fused_rows(*LAYER_NORM_FORWARD)
 def layer_norm_forward(x: Array, w: Array, b: Array | None, eps: float, y: Array, n: Array, r: Array) -> None:
     """Write the results of the forward equations into `y`, `n` and `r`. On a GPU this is one kernel."""
-    c = np.subtract(x, row_means(x), out=n)  # in the memory of n
+    c = np.subtract(x, row_means(x), out=n)  # c uses the memory of n
     np.divide(1, np.sqrt(mean_squares(c, temp=y) + eps), out=r)
     np.multiply(c, r, out=n)
     np.multiply(n, w, out=y)
@@ -118,7 +118,7 @@ def layer_norm_backward(dy: Array, w: Array, n: Array, r: Array, dx: Array) -> N
     """Write dx. On a GPU this is one kernel."""
     dn = dy * w
     np.subtract(dn, row_means(dn), out=dx)
-    dn_n = np.multiply(dn, n, out=dn)  # in the memory of dn, which is not needed again
+    dn_n = np.multiply(dn, n, out=dn)  # overwrite dn, which is not needed again
     dx -= n * row_means(dn_n)
     dx *= r
 

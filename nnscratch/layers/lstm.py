@@ -130,7 +130,7 @@ def run_backward(
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
     """Compute the new state. `gates` is first W_hh h, then i, f, g, o. gates and u: (4, H, N); other arrays: (H, N)."""
-    sigmoids = gates[:2], gates[3]  # i and f, and o
+    sigmoids = gates[:2], gates[3]  # the gates i and f, and the gate o
     gates += u
     for z in sigmoids:
         z *= 0.5

@@ -8,8 +8,8 @@
     backward    dx = dy
 
 The wavelengths grow from 2 pi to almost 10000 * 2 pi. So the first features change from token to token, and the last
-ones change slowly. The layer has no parameters, so the number of positions has no limit. `PositionalEmbedding` learns
-its vectors instead, for a limited number of positions.
+features change slowly. The layer has no parameters, so the number of positions has no limit. `PositionalEmbedding`
+learns its vectors instead, for a limited number of positions.
 
 Reference: Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762, section 3.5.
 """

@@ -187,7 +187,7 @@ class Recurrent(Module):
                 part = flipped(part, lengths) if direction else part
                 part = self._run_backward(part, own, lengths, layer, direction, runs[direction])
                 part = flipped(part, lengths) if direction else part
-                dX = part if dX is None else dX + part  # both directions read the same X
+                dX = part if dX is None else dX + part  # both directions read X: add their gradients
             if mask is not None:
                 dX *= mask
             dY = dX
@@ -245,7 +245,7 @@ class Recurrent(Module):
     def _segment_backward(self, dY: Array, dstate: list[Array], parameters: Parameters, segment: Segment) -> Array:
         """Return dX of one segment. Write the gradient of its initial state into `dstate`."""
         X, buffers = segment
-        if backend.launch_bound(dY):  # a copy in the workspace: CUDA graphs need the same addresses in every step
+        if backend.launch_bound(dY):  # copy dY into the workspace: CUDA graphs need the same addresses in every step
             (copy,) = self.workspace.take(dY, dY.shape)
             copy[...] = dY
             dX, initial = self.layer_backward(copy, dstate, X, parameters, buffers)
@@ -340,7 +340,7 @@ class Recurrent(Module):
         """Return every layer's buffers to the workspace, for the next forward."""
         for _, runs in reversed(kept):  # reversed, so that the next forward gives each layer the same buffers again
             for run in reversed(runs):
-                for _, buffers in run:  # segments of different shapes
+                for _, buffers in run:  # the buffers of each segment have their own shapes
                     self.workspace.give(*buffers)
 
 

@@ -8,8 +8,8 @@ only the sequences that have not ended:
                                                     sequence 2    x x | x |
 
 A sequence's state does not change after its last step. Padding is never read, so it may contain any values. In the
-padding, y and dx are zero. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no
-time is spent on padding.
+padding, y and dx are zero. Backward processes the segments in the opposite order. As with PyTorch's packed sequences,
+no time is spent on padding.
 
 If the padding comes before the sequences, each sequence is first moved to the front of its row. At the end, y is moved
 back.

@@ -11,7 +11,7 @@ The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j). Every output depends on every 
 by the same sum. A classic mistake is to keep only the diagonal of the Jacobian, y_i (1 - y_i).
 
 To train a classifier, give the scores to CrossEntropyLoss directly. This loss includes the softmax. The gradient of
-both together is simpler than the two separate gradients, and numerically more stable.
+softmax and loss together is simpler than their two separate gradients, and numerically more stable.
 
 Reference: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
 relationships to statistical pattern recognition", doi:10.1007/978-3-642-76153-9_28.

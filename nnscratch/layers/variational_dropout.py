@@ -2,7 +2,7 @@
 
     shapes      x, y (N, T, D)    mask (N, 1, D)
 
-    forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p); one for each sequence
+    forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p); one mask for each sequence
     backward    dx = dy * mask      the same mask
 
 Ordinary dropout draws a new mask at every time step. Over a long sequence this noise averages out, or it erases the

@@ -4,7 +4,7 @@
 
     forward     p  = sigma(x)
                 L  = mean of  - t log p - (1 - t) log(1 - p)
-                   = mean of  max(x, 0) - x t + log(1 + e^-|x|)         equal, but never overflows
+                   = mean of  max(x, 0) - x t + log(1 + e^-|x|)         this form never overflows
     backward    dx = (p - t) / n
 
 Each element is a separate yes-or-no question, so one image may have several labels. If exactly one class is correct,

@@ -118,7 +118,7 @@ class CrossEntropyLoss(Module):
         p, t, counted, n, w, shape = self.saved()
         xp, C, e = backend.array_module(p), p.shape[-1], self.label_smoothing
         label = xp.arange(len(t)), t  # the index of the label in every row
-        dx = p  # in the memory of p, which is not needed again
+        dx = p  # overwrite p, which is not needed again
         if w is None:
             w_t = w = 1
         else:

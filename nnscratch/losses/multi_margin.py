@@ -7,9 +7,9 @@
                 dx_t = - k / (n C)       where k is the number of those j
 
 This is the loss of the support vector machine, in the form of Weston and Watkins for several classes. If the correct
-score exceeds all others by the margin, the loss and its gradient are exactly zero. The gradient of cross-entropy, in
-contrast, is never zero. As in PyTorch, the sum is divided by C. The notes of the course CS231n omit this division. The
-loss has a kink where the difference of two scores equals the margin. There, this layer uses the slope 0.
+score exceeds all other scores by the margin, the loss and its gradient are exactly zero. The gradient of cross-entropy,
+in contrast, is never zero. As in PyTorch, the sum is divided by C. The notes of the course CS231n omit this division.
+The loss has a kink where the difference of two scores equals the margin. There, this layer uses the slope 0.
 
 Reference: Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition",
 https://www.elen.ucl.ac.be/Proceedings/esann/esannpdf/es1999-461.pdf.

@@ -115,7 +115,7 @@ class CNN(Module):
 
     @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
-        dfeatures = self.classifier.backward(dy)  # before saved(), because this call checks dy
+        dfeatures = self.classifier.backward(dy)  # call this before saved(), because it checks dy
         (shape,) = self.saved()
         if self.needs_input_grad:
             return self.features.backward(dfeatures).reshape(shape)

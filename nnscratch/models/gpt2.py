@@ -239,7 +239,7 @@ def _config_of(model: TransformerLM) -> dict[str, Any]:
 
 
 def _expected(arguments: dict[str, Any], prefix: str) -> dict[str, tuple[str, tuple[int, ...], bool]]:
-    """Return for each name in the file: name and shape in this package, and True if the file has the transpose."""
+    """Return, for each name in the file, our name and shape, and True if the file has the transpose."""
     V, D, F = arguments["vocab_size"], arguments["embed_size"], arguments["dim_feedforward"]
     names = {"wte.weight": ("embedding.weight", (V, D)), "wpe.weight": ("position.weight", (arguments["context"], D))}
     norms, products = {"ln_f": "norm"}, {}

@@ -4,9 +4,9 @@
                   -> h (N, T, D), the output of the encoder
     h -> Linear -> logits (N, T, V)
 
-A causal model predicts the next token, so each token may see only earlier tokens. Here each token sees all others, so
-the task must be different. Some tokens of the input are hidden, and the model predicts them from the tokens on both
-sides. `MaskedBatches` makes such batches. The loss counts only the hidden tokens.
+A causal model predicts the next token, so each token may see only earlier tokens. Here each token sees all other
+tokens, so the task must be different. Some tokens of the input are hidden, and the model predicts them from the tokens
+on both sides. `MaskedBatches` makes such batches. The loss counts only the hidden tokens.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
 understanding", arXiv:1810.04805.

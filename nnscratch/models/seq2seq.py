@@ -1,4 +1,4 @@
-"""Seq2Seq: an LSTM reads one sequence, and a second LSTM writes another one.
+"""Seq2Seq: an LSTM reads one sequence, and a second LSTM writes another sequence.
 
     source (N, S) -> embedding -> encoder LSTM -> e (N, S, H) and the state (h, c) after the last token
     target (N, T) -> embedding -> decoder LSTM, which starts from (h, c) -> d (N, T, H)

@@ -3,15 +3,15 @@
     tokens (N, T) -> Embedding + PositionalEmbedding -> Dropout -> one or more TransformerBlocks
                   -> LayerNorm -> Linear -> logits (N, T, V)
 
-With norm_first=False, there is no LayerNorm before the last Linear layer, because each block ends with one. With
-positions="sinusoidal", PositionalEncoding replaces PositionalEmbedding, and the embedding is multiplied by sqrt(D), as
-in the first Transformer.
+With norm_first=False, there is no LayerNorm before the last Linear layer, because each block ends with a LayerNorm.
+With positions="sinusoidal", PositionalEncoding replaces PositionalEmbedding, and the embedding is multiplied by
+sqrt(D), as in the first Transformer.
 
 The logits at step t are scores for token t+1, given the tokens 0..t: the blocks are causal. The model makes all T
 predictions in one pass, without a loop over time. It uses at most the latest `context` tokens. The state of an LSTM
 has no such limit.
 
-    training      Each batch is read separately. forward ignores the state that it gets, and returns () as the new one.
+    training      Each batch is read separately. forward ignores the state that it gets, and returns the new state ().
 
     eval() mode   The state is the window: up to `context` tokens, with the keys and values that each block computed
                   for them. To continue a text, the model computes only the vectors of the new tokens. A full window

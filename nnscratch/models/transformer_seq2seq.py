@@ -1,4 +1,4 @@
-"""TransformerSeq2Seq: the Transformer of 2017. An encoder reads one sequence, and a decoder writes another one.
+"""TransformerSeq2Seq: the Transformer of 2017. An encoder reads one sequence, and a decoder writes another.
 
     source (N, S) -> Embedding + positions -> Dropout -> TransformerBlocks -> LayerNorm -> m (N, S, D), the memory
     target (N, T) -> Embedding + positions -> Dropout -> TransformerDecoderBlocks, which all read m -> LayerNorm

@@ -339,7 +339,7 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The number of losses in a row that may fail to improve. One more such loss in a row reduces the rate.
+        The number of losses in a row that may fail to improve. The next loss without an improvement reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

@@ -146,7 +146,8 @@ class Optimizer:
         Raises
         ------
         TypeError
-            The model and the moments are on different devices or have different dtypes. Or a gradient is not floats.
+            The model and the moments are on different devices or have different dtypes. Or a gradient is not an array
+            of floats.
         ValueError
             A gradient does not have the shape of its parameter, or a setting that you have changed, such as `lr`, is
             out of range. No parameter has changed.
@@ -204,7 +205,7 @@ class Optimizer:
                     )
 
     def _gradients(self) -> list[tuple[Array | None, Array]]:
-        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient has another shape or is not floats."""
+        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient has a wrong shape or a wrong dtype."""
         found = []
         for parameter in self.parameters:
             rows, g = parameter.nonzero_rows()

@@ -11,7 +11,8 @@ import numpy as np
 from ..checks import finite
 from ..serialization import write_atomically
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart. Neighbours also differ in lightness.
+# Okabe and Ito's colours, which people with colour blindness can tell apart. Neighbours in COLOURS also differ in
+# lightness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", ORANGE, "#F0E442", "#000000")
 MARKERS = "os^Dv*PX"

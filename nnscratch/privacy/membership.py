@@ -79,7 +79,7 @@ def membership_inference(member_losses: Array, other_losses: Array) -> Membershi
     wrong = np.searchsorted(others, members, side="right") / len(others)
     best = int(np.argmax(found - wrong))
     below, up_to = (np.searchsorted(members, others, side=side) for side in ("left", "right"))
-    auc = float((below + up_to).mean() / 2 / len(members))  # equal losses count half
+    auc = float((below + up_to).mean() / 2 / len(members))  # an equal loss counts as one half
     return Membership(max(0.0, float(found[best] - wrong[best])), auc, float(members[best]))
 
 

@@ -1,4 +1,4 @@
-"""Poisson sampling: each example is in a batch with probability q, independently of all others.
+"""Poisson sampling: each example is in a batch with probability q, independently of all other examples.
 
     q = batch_size / (number of examples)       the number of examples in a batch varies around batch_size
 

@@ -105,7 +105,7 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
     """Draw arrays of floats from -2, -1.5, ... 2. Zeros and equal values are common.
 
-    They are the kinks of ReLU and of max pooling.
+    Zeros are kinks of ReLU, and equal values are kinks of max pooling.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class AsyncSteps:
     """
 
     MAX_STEPS = 64  # read the losses after this many steps: all steps after a divergence are wasted
-    MAX_BYTES = 1 << 28  # or when the batches of these steps take more memory than this
+    MAX_BYTES = 1 << 28  # also read them when the batches of these steps take more memory than this
 
     def __init__(self, trainer: Trainer):
         xp = backend.array_module(trainer.optimizer.parameters[0].data)

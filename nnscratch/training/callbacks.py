@@ -72,7 +72,7 @@ class ProgressBar(Callback):
         if trainer.history.valid:
             shown["valid"] = self.show(trainer.history.valid[-1]["loss"])
         self.bar.set_postfix(shown, refresh=False)
-        name = "targets" if self.unit == "loss" else "tok"  # only language models have the other units
+        name = "targets" if self.unit == "loss" else "tok"  # only language models use bpc and perplexity
         self.bar.set_description_str(f"{self.targets / max(seconds, 1e-9):,.0f} {name}/s", refresh=False)
         self.bar.update(self.unshown)
         self.unshown, self.shown_at = 0, time.monotonic()

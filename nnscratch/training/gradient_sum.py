@@ -38,7 +38,7 @@ class GradientSum:
     ----------
     communicator : mpi4py.MPI.Comm
     parameters : sequence of Parameter
-        The same on every rank.
+        The same parameters on every rank.
 
     Raises
     ------

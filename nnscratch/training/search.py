@@ -3,7 +3,7 @@
     for each trial:  suggest settings -> make_trainer(trial) -> fit, with validations -> best validation loss
 
 You write the function that makes a Trainer with suggested settings. Optuna chooses the settings. Its sampler, a
-tree-structured Parzen estimator, draws the first settings at random. Later settings are similar to the best ones so
+tree-structured Parzen estimator, draws the first settings at random. Later settings are similar to the best settings so
 far. Its pruner ends a trial early if the validation loss is worse than the median of the earlier trials at the same
 step.
 

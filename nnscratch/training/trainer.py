@@ -120,7 +120,7 @@ class Trainer:
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch
         self.generators = BatchGenerators()
-        self.recorded = History()  # steps that are enqueued on a GPU are not in it yet
+        self.recorded = History()  # without the steps that are only enqueued on a GPU
         self.split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
         self.together = training_together(self, communicator, threads)  # None in a single process
         self.rank = 0 if self.together is None else self.together.rank

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
-    """Add the mean loss on `batches` to the history. Step a scheduler that needs it, such as ReduceLROnPlateau."""
+    """Add the mean loss on `batches` to the history. Step a scheduler that needs it: ReduceLROnPlateau."""
     history = trainer.history
     if trainer.together is None:
         loss = evaluate(trainer.model, trainer.criterion, batches)

@@ -232,7 +232,8 @@ class BPETokenizer(Tokenizer):
         model.
         """
         data = np.frombuffer(self.decode_bytes(ids), dtype=np.uint8)
-        return int(np.count_nonzero(data & 0b1100_0000 != 0b1000_0000))  # the other bytes continue a character
+        # Count the first byte of each character. In UTF-8, all other bytes of a character begin with the bits 10.
+        return int(np.count_nonzero(data & 0b1100_0000 != 0b1000_0000))
 
     def id(self, token: str) -> int:
         """Return the id of one token, written as in the vocabulary: ``Ġthe`` is "the" with a space before it.
@@ -316,7 +317,7 @@ class BPETokenizer(Tokenizer):
 
 
 def _bytes_of(token: str) -> bytes:
-    """Return the bytes that a token that is not special represents."""
+    """Return the bytes that a token represents. It must not be a special token."""
     try:
         return bytes(_TO_BYTE[symbol] for symbol in token)
     except KeyError as error:

@@ -37,7 +37,7 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 Pair = tuple[int, int]
-NONE = -1  # no symbol is here: the border between two words, or a symbol that was merged into its left neighbour
+NONE = -1  # a position without a symbol: between two words, or after a merge into the left neighbour
 
 
 def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size: int) -> list[tuple[str, str]]:
@@ -83,7 +83,7 @@ def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size:
     merges = []
     while len(symbols) < vocab_size and queue:
         negative, pair = heappop(queue)
-        if -negative != count[pair]:  # the count became smaller after this entry was made
+        if -negative != count[pair]:  # the count has decreased since this entry was pushed
             if count[pair] > 0:
                 heappush(queue, (-count[pair], pair))
             continue

@@ -23,9 +23,9 @@ from .tokenizer import EOS, UNK, Tokenizer, check_text
 ABBREVIATIONS = tuple("mr. mrs. ms. messrs. dr. prof. rev. hon. st. capt. col. gen. lieut. esq. jun. etc. &c.".split())
 """Words with a full stop that does not end a sentence."""
 
-CLOSING = frozenset(",.;:!?)]}”’…%")  # written without a space before
-OPENING = frozenset("([{“‘£$")  # written without a space after
-_DASHES = frozenset("-—")  # written without a space on either side
+CLOSING = frozenset(",.;:!?)]}”’…%")  # marks without a space before them
+OPENING = frozenset("([{“‘£$")  # marks without a space after them
+_DASHES = frozenset("-—")  # marks without a space on either side
 _END = frozenset(".!?")
 _CLOSE_END = frozenset("”’)]")  # after the full stop of a sentence, these marks still belong to that sentence
 
