@@ -121,10 +121,10 @@ def completeness_traps(
 def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
     """Return the inputs of a layer that change its outputs, but have no gradient. Leave out data, targets and settings.
 
-    Code counts as a layer if its outputs have axes. A loss returns one number, and may have gradients for only some of
-    its inputs.
+    Code counts as a layer if its outputs have axes. A loss returns one number, or one number for each element, and may
+    have gradients for only some of its inputs.
     """
-    if all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
+    if projection.adapter.is_loss or all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
         return []
     return [
         name

@@ -40,6 +40,7 @@ from .nested import array_module, is_array, leaves
 from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
+from .rival_inputs import choose_input
 from .snapshot import Snapshot, Steps, equal_arrays
 
 STEP = 1e-5
@@ -60,6 +61,7 @@ def complete_adapter(
             adapter = make_adapter(number_subject(subject), numbers_as_arrays(adapter, inputs), loss, targets)
             before = Snapshot(adapter.source, inputs, targets)
         start = start_with_weights(adapter, before)
+        choose_input(adapter)
         return in_convention(with_found_parameters(adapter, start), convention), before, start
 
 

@@ -351,3 +351,47 @@ class TiedEmbedding:
 
 def test_a_backward_without_a_result():
     assert check_gradients(TiedEmbedding(), np.array([0, 2, 2])).ok
+
+
+@pytest.mark.parametrize("factor", [1, 2, -1])
+def test_one_loss_for_each_element_with_its_derivatives(factor):
+    def quantile(predictions, outputs, level):
+        difference = outputs - predictions
+        return np.where(difference > 0, level * difference, (level - 1) * difference)
+
+    def quantile_gradient(predictions, outputs, level):
+        return factor * np.where(outputs > predictions, -level, 1 - level)
+
+    rng = np.random.default_rng(0)
+    report = check_gradients((quantile, quantile_gradient), *rng.normal(size=(2, 6)), 0.3, diagnose=False)
+    assert report["predictions"].verdict == report.verdict == ("right" if factor == 1 else "wrong")
+
+    def quantile_backward(predictions, outputs, level):  # by its name, it must take dy
+        return quantile_gradient(predictions, outputs, level)
+
+    report = check_gradients((quantile, quantile_backward), *rng.normal(size=(2, 6)), 0.3, diagnose=False)
+    assert report.verdict == "wrong"
+
+
+def kl_divergence(p, q):
+    return np.sum(p * np.log(p / q))
+
+
+@pytest.mark.parametrize("factor", [1, 2, -1])
+def test_the_gradient_of_the_second_argument_of_a_loss(factor):
+    p, q = np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, 4))
+    report = check_gradients((kl_divergence, lambda p, q: -factor * p / q), p, q, diagnose=False)
+    if factor == 1:
+        assert report.ok and list(report.entries) == ["q"]
+        assert any("the gradient of q, not of p" in note for note in report.notes)
+    else:
+        assert report.verdict == "wrong"
+
+
+def test_the_gradient_of_a_difference_belongs_to_the_first_argument():
+    """The loss depends on a - b only. Its gradient with a wrong sign is the gradient with respect to the other one."""
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 4))
+    loss = lambda a, b: np.sum((a - b) ** 2)  # noqa: E731
+    assert check_gradients((loss, lambda a, b: 2 * (a - b)), a, b).ok
+    report = check_gradients((loss, lambda a, b: 2 * (b - a)), a, b)
+    assert report.verdict == "wrong" and report["a"].diagnosis.mistake == "sign flipped"

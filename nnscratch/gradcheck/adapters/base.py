@@ -49,6 +49,8 @@ class Adapter:
         True if forward returns its cache; False if forward keeps its cache in an object.
     surplus : list or dict
         The gradients that backward returned in addition to those of the inputs.
+    is_loss : bool
+        True if backward returns the derivatives of one loss for each element, and takes no dy.
     container : str
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
         nested, and backward returned their gradients in one tuple that is not nested. In all other cases, "".
@@ -63,6 +65,7 @@ class Adapter:
 
     accumulates = False
     returns_cache = False
+    is_loss = False
     container = ""
     targets: tuple = ()
     loss: Any = None

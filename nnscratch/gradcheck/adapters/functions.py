@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import float_leaves, has_no_axes, is_float
+from ..nested import float_leaves, has_no_axes, is_array, is_float
 from .base import NO_CACHE, Adapter
 from .calls import (
     bind_arguments,
@@ -25,8 +25,8 @@ class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
     If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. If forward returns
-    one number, backward may be ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments
-    (`bind_arguments`). An argument with the name of an input receives this input, as in
+    one number, or one loss for each element, backward may be ``backward(x, w, b)``. For other signatures, the adapter
+    uses the names of the arguments (`bind_arguments`). An argument with the name of an input receives this input, as in
     ``backward_propagation(parameters, cache, X, Y)``. If forward ends with ``return out``, an argument with the name
     ``out`` receives the output.
 
@@ -114,7 +114,14 @@ class PairAdapter(Adapter):
                 reason = f"forward takes {len(self.inputs)} input(s) and returns {len(self.outputs)} output(s)"
                 reason += ", and a cache" if has_cache else ", and no cache"
                 raise pair_refusal(self.forward, self.backward, self.input_names, reason)
-        return self.backward(*arguments, **optional)
+        result = self.backward(*arguments, **optional)
+        if not has_cache and not scalar and len(dys) == 1 and names and set(names) == set(self.input_names):
+            if is_array(result) and result.shape == dys[0].shape and "back" not in function_name(self.backward):
+                # One loss for each element, and its derivatives: quantile(y, p, q) and quantile_gradient(y, p, q).
+                self.add_note(f"{function_name(self.backward)} takes no dy, so the checker multiplied its result by dy")
+                self.is_loss = True
+                return dys[0] * result
+        return result
 
 
 class ValueAndGradientAdapter(Adapter):

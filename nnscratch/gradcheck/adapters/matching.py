@@ -15,9 +15,10 @@ from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 
 TARGETS = frozenset(
     "target targets label labels truth true y t mask masks onehot hot expected desired gold answer answers "
-    "observed".split()
+    "observed actual".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
+OPERANDS = frozenset("abcuv")  # usual names of the arguments of an operation, such as a * b
 FEW = 12  # the largest number of inputs for which all assignments of gradients to inputs are compared
 
 
@@ -82,8 +83,18 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
         match.surplus = list(result[len(inputs) :])
     else:
         match_some(list(result), floats, match)
-    match.missing += [n for n, v in floats if is_array(v) and n not in match.given and is_learned_name(n)]
+    match.missing += [n for n in learned_names(floats) if n not in match.given and is_array(dict(floats)[n])]
     return match
+
+
+def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
+    """Return the names of weights among the inputs. In ``loss(a, b)``, b is not a bias.
+
+    >>> learned_names([("x", 0), ("b", 0)]), learned_names([("a", 0), ("b", 0)])
+    (['b'], [])
+    """
+    names = [name for name, _ in floats]
+    return [] if set(names) <= OPERANDS else [name for name in names if is_learned_name(name)]
 
 
 def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) -> int:
@@ -188,7 +199,7 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
     match.surplus, gradients = gradients[len(floats) :], gradients[: len(floats)]
     count = len(gradients)
     chosen = list(range(count))
-    learned = [i for i, (name, _) in enumerate(floats) if is_learned_name(name)]
+    learned = [i for i, (name, _) in enumerate(floats) if name in learned_names(floats)]
     ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
     fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
     if fitting:

@@ -1,0 +1,77 @@
+"""Rival inputs: find the input of a loss whose gradient backward returns, if the names and shapes fit several inputs.
+
+For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
+the first input, p. This file changes this choice if finite differences show that the gradient is wrong for the first
+input, and right for exactly one other input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .adapters import Adapter
+from .adapters.matching import label_rank
+from .nested import array_module, has_no_axes, is_float, to_numpy
+from .projection import projection_weights, weighted_sum, weights_like_outputs
+from .snapshot import Snapshot
+
+STEP = 1e-6  # the step of the central differences, relative to the largest value of the array
+CLOSE = 1e-4  # the largest relative difference of derivatives that count as equal
+
+
+def choose_input(adapter: Adapter) -> None:
+    """Change ``adapter.gradients`` if backward of a loss returns the gradient of another input than the first.
+
+    Do nothing if the code has parameters, or if the loss depends only on the difference of the two inputs. In the
+    latter case, the gradient of the other input differs only in its sign, and the code may have a wrong sign.
+    """
+    before = Snapshot(adapter.source, adapter.inputs)
+    try:
+        ys = adapter.run()
+        if adapter.parameters() or len(ys) != 1 or not is_float(ys[0]) or not has_no_axes(ys[0]):
+            return
+        dys = weights_like_outputs(projection_weights(ys), ys)
+        given = {name: g for name, g in adapter.gradients(dys).items() if g is not None}
+        if len(given) != 1:
+            return
+        (first, gradient), arrays = next(iter(given.items())), adapter.float_inputs()
+        shape, rank = np.shape(gradient), label_rank(first)
+        rivals = [n for n, a in arrays.items() if n != first and a.shape == shape and label_rank(n) == rank]
+        if not rivals or arrays[first].dtype.itemsize < 8:
+            return
+        directions = np.random.default_rng(0).standard_normal((2, *shape))
+        along = [float(np.sum(to_numpy(gradient) * v)) for v in directions]
+        measured = {n: [derivative(adapter.run, arrays[n], v) for v in directions] for n in (first, *rivals)}
+    except Exception:  # the check will raise the same error
+        return
+    finally:
+        before.restore()
+        adapter.clear_saved()
+    fitting = [name for name in rivals if np.allclose(along, measured[name], rtol=CLOSE, atol=0)]
+    if len(fitting) == 1 and not np.allclose(np.abs(along), np.abs(measured[first]), rtol=CLOSE, atol=0):
+        rename(adapter, first, fitting[0])
+
+
+def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
+    """Return the derivative of the output of `run` if ``h * v`` is added to `array`."""
+    held, values, xp = array.copy(), [], array_module(array)
+    h = STEP * (float(np.abs(to_numpy(held)).max(initial=0)) or 1.0)
+    for step in (h, -h):
+        array[...] = held + xp.asarray(step * v)
+        values.append(weighted_sum((1.0,), run()))
+    array[...] = held
+    return (values[0] - values[1]) / (2 * h)
+
+
+def rename(adapter: Adapter, first: str, name: str) -> None:
+    """Change ``adapter.gradients``, so that the gradient of `first` belongs to the input `name`."""
+    adapter.add_note(f"finite differences show that backward returns the gradient of {name}, not of {first}")
+    original = adapter.gradients
+
+    def gradients(dys: tuple, *rest: Any, **options: Any) -> dict[str, Any]:
+        return {name if key == first else key: g for key, g in original(dys, *rest, **options).items()}
+
+    adapter.gradients = gradients
