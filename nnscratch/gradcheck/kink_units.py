@@ -249,7 +249,8 @@ class Box:
     """
 
     def __init__(self, J: np.ndarray):
-        self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J)
+        # Units whose jumps are equal up to rounding make J nearly singular. `rcond` makes them share the solution.
+        self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J, rcond=1e-9)
         self.rate = 1 / max(float(np.linalg.eigvalsh(self.gram)[-1]), 1e-300)
 
     def nearest(self, r: np.ndarray) -> np.ndarray:

@@ -95,7 +95,8 @@ class Step(NamedTuple):
 def simple_steps(step: dis.Instruction) -> list[Step]:
     """Return the `Step` of an instruction. In Python 3.13, an instruction may load two names: return two steps."""
     if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):
-        return [Step("LOAD_FAST", name, 1, step.is_jump_target) for name in step.argval]
+        first = step.is_jump_target  # a jump to this instruction is a jump to its first step
+        return [Step("LOAD_FAST", name, 1, first and k == 0) for k, name in enumerate(step.argval)]
     value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
     return [Step(step.opname, value, dis.stack_effect(step.opcode, step.arg), step.is_jump_target)]
 
