@@ -153,6 +153,41 @@ def test_a_tensor_whose_backward_takes_a_gradient(factor, monkeypatch):
     assert report["x"].verdict == "right"
 
 
+class Variable(Tensor):
+    """An array with a gradient, as in DeZero: the argument of backward is a flag."""
+
+    def __matmul__(self, other):
+        out = Variable(self.data @ other.data, (self, other))
+        out.pull = lambda g: (g @ other.data.T, Tensor.factor * self.data.T @ g)
+        return out
+
+    def __mul__(self, dy):
+        out = Variable(self.data * dy, (self,))
+        out.pull = lambda g: (g * dy,)
+        return out
+
+    def sum(self):
+        out = Variable(self.data.sum(), (self,))
+        out.pull = lambda g: (g * np.ones_like(self.data),)
+        return out
+
+    def backward(self, retain_grad=False, start=None):
+        assert retain_grad is False
+        start = np.ones_like(self.data) if start is None else start
+        self.grad = self.grad + start
+        for parent, g in zip(self.parents, self.pull(start) if self.pull else (), strict=True):
+            parent.backward(start=g)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_variable_whose_backward_takes_a_flag(factor, monkeypatch):
+    monkeypatch.setattr(Tensor, "factor", factor)
+    rng = np.random.default_rng(0)
+    x, w = Variable(rng.normal(size=(4, 3))), Variable(rng.normal(size=(3, 2)))
+    report = check(factor == 1, lambda x, w: x @ w, x, w)
+    assert report["x"].verdict == "right"
+
+
 @pytest.mark.parametrize("factor", [1, 2, -1])
 def test_a_python_number(factor):
     def f(x):

@@ -15,7 +15,7 @@ import numpy as np
 from ...module import Module
 from ..nested import attribute_of, has_attribute, is_array
 from .base import Adapter
-from .calls import optional_names, required_names
+from .calls import defaults_of, optional_names, required_names
 from .names import argument_names, function_name
 
 
@@ -117,7 +117,7 @@ def start_backward(outputs: list[Any], dys: tuple) -> None:
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()
-    elif len(outputs) == 1 and (required_names(first.backward) or optional_names(first.backward)):
+    elif len(outputs) == 1 and takes_dy(first.backward):
         first.backward(dys[0])
     else:
         parts = [v * dy for v, dy in zip(outputs, dys, strict=True)]
@@ -125,6 +125,18 @@ def start_backward(outputs: list[Any], dys: tuple) -> None:
         for part in total[1:]:
             total[0] = total[0] + part
         total[0].backward()
+
+
+def takes_dy(backward: Callable) -> bool:
+    """Return True if the first argument of the method is a gradient, and not a flag such as ``retain_grad=False``.
+
+    >>> takes_dy(lambda gradient=None: None), takes_dy(lambda retain_grad=False: None), takes_dy(lambda: None)
+    (True, False, False)
+    """
+    options = optional_names(backward)
+    if required_names(backward) or not options:
+        return bool(required_names(backward))
+    return not isinstance(defaults_of(backward, options)[options[0]], bool)
 
 
 def first_parameter(subject: Any) -> Any:
