@@ -29,7 +29,7 @@ from .settings import KINDS, Limits, Task
 
 LONGEST_SOURCE = 1 << 20  # the largest number of bytes in a source
 FULL_UP_TO = 400  # the gradients of inputs with more elements are compared along random directions only
-RTOL_FLOAT32 = 1e-2  # as in check_gradients
+RTOL_FLOAT32 = 1e-2  # check_gradients uses this tolerance too
 NOT_ALLOWED = ("[Errno 1]", "[Errno 13]", "can't start new thread")
 EXPLAINED = "A file that is graded cannot use other files, processes, threads, the network or time.sleep."
 

@@ -106,7 +106,7 @@ def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     """
     try:
         entries = sorted(folder.iterdir())
-    except OSError:  # not readable
+    except OSError:  # the folder is not readable
         return [None] * len(tasks)
     if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
         folder = entries[0]

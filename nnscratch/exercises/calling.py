@@ -21,7 +21,7 @@ PRINTED = 1500  # characters
 
 
 class FirstCharacters:
-    """A text file that keeps the first `PRINTED` characters, and drops the others."""
+    """A text file that keeps the first `PRINTED` characters, and drops the rest of the text."""
 
     encoding = "utf-8"
 

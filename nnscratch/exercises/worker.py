@@ -54,7 +54,7 @@ def main() -> None:
 def limit_resources() -> None:
     """Limit memory and the size of files. Windows has no such limits."""
     with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource  # not available on Windows
+        import resource  # Windows does not have this module
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

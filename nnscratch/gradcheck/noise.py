@@ -134,7 +134,7 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
             for part in (entry.numeric, entry.uncertainty, entry.low, entry.high):
                 for other in suspects[5:]:
                     part[other] = np.nan  # the first measurement was too noisy
-            break  # the first five elements are all wrong, so the others need no second measurement
+            break  # the first five elements are all wrong, so later elements need no second measurement
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):

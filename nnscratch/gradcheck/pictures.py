@@ -47,7 +47,7 @@ def draw_scatter(axes: Any, entry: Entry) -> None:
 
 
 def draw_map(figure: Any, axes: Any, entry: Entry) -> None:
-    """Draw |analytic - numeric| of each element. The last axis runs to the right, all others run downwards."""
+    """Draw |analytic - numeric| of each element. The last axis runs to the right, and all other axes run downwards."""
     from matplotlib.ticker import MaxNLocator
 
     from ..plotting import style

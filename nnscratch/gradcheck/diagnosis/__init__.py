@@ -145,7 +145,7 @@ def sorted_entries(
     gradients: dict[str, np.ndarray],
     derivatives: dict[str, list[tuple[np.ndarray, Derivative]]],
 ) -> tuple[dict[str, Case], dict[str, tuple[np.ndarray, np.ndarray]], dict[str, np.ndarray]]:
-    """Sort the arrays into wrong and right ones. Return three dictionaries: cases, right, true gradients.
+    """Sort the arrays into wrong arrays and right arrays. Return three dictionaries: cases, right, true gradients.
 
     `cases` contains a `Case` for each wrong array. `right` contains the gradient from backward and the true gradient of
     each right array. The third dictionary contains the true gradients that are known. The arguments are those of

@@ -203,8 +203,8 @@ def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
     """Return a text for the report: the gradient of an array contains `name` but needs `other`, or vice versa.
 
     `readers` are the expressions of forward that read the array. If only one of `name` and `other` occurs in these
-    expressions, the gradient needs it. If both occur, and the longer one contains the shorter one, as `h` in `exp(h)`,
-    the gradient needs the longer one.
+    expressions, the gradient needs it. If both occur, and the longer name contains the shorter name, as `exp(h)`
+    contains `h`, the gradient needs the longer name.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

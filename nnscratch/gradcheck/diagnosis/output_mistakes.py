@@ -6,7 +6,7 @@ The functions share these arguments:
     R           the weights of the outputs, so dy = R
     outputs     the names and values of the outputs
     counting    a function that returns the gradient of a backward that counts only some elements of the outputs. Its
-                argument is a mask: 1 for each element that backward counts, and 0 for the others
+                argument is a mask: 1 for each element that backward counts, and 0 for all other elements
 """
 
 from __future__ import annotations

@@ -178,8 +178,9 @@ def name_slope(
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
     """Return a text for the report: backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
 
-    A mask contains the number `on` at the elements that it passes, and 0 at the others. The text contains the threshold
-    of backward's mask, if it has a threshold. Return None if `g` is not a mask, or if it passes all elements or none.
+    A mask contains the number `on` at the elements that it passes, and 0 at all other elements. The text contains the
+    threshold of backward's mask, if the mask has a threshold. Return None if `g` is not a mask, or if it
+    passes all elements or none.
     """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]

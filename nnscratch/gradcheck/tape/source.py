@@ -170,7 +170,7 @@ def position_in_source(frame: Any) -> tuple:
     """Return the first line, last line, first column and last column of the expression that `frame` is executing.
 
     `f_lasti`, the index of the instruction, cannot identify the expression. In a loop, Python 3.11 replaces
-    instructions by faster ones after some iterations, and then the same call has another index.
+    instructions by faster instructions after some iterations. Then the index of a call changes.
     """
     position = positions(frame.f_code)[frame.f_lasti // 2]
     return position if None not in position else (position[0], frame.f_lasti)
