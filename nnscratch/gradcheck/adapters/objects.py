@@ -103,7 +103,7 @@ class ObjectAdapter(Adapter):
         return self._outputs_used(result)
 
     def _outputs_used(self, ys: tuple) -> tuple:
-        """Return the outputs for which backward takes a gradient: only the first outputs, if it takes fewer arguments."""
+        """Return the outputs for which backward takes a gradient: the first outputs, if it takes fewer arguments."""
         names = required_names(self.backward_method)
         count = len(ys) if names is None else len(names) + len(optional_names(self.backward_method))
         if not 0 < count < len(ys) or hasattr(ys, "_fields"):
