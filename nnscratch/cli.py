@@ -32,7 +32,7 @@ DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 130 after Ctrl-C, or 2 after an error (printed to stderr)."""
-    if argv is None:  # called as a command, not from Python: this process may be restarted
+    if argv is None:  # called from the shell, not from Python, so this process may be restarted
         blas.restart_with_better_kernel()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -2,8 +2,8 @@
 
 Each token has a query q, a key k and a value v. The scalar product of a query and a key is a score: how well the two
 match. Softmax turns the scores of a query into weights, and the output is the mean of the values with these weights.
-Several heads do this in parallel. Each head uses its own d of the D features, so a token can attend to other positions
-in each head.
+Several heads do this in parallel. Each head uses its own d of the D features, so a token can attend to different
+positions in different heads.
 
     shapes      x (N, T, D)    m (N, S, D)    d = D / heads
                 in_proj_weight (3D, D) holds the rows of W_q, then W_k, then W_v, as in PyTorch; in_proj_bias (3D,)

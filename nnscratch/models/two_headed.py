@@ -9,7 +9,7 @@
                 dx = trunk.backward(dh)
 
 Each loss has its own backward. To give a loss twice the weight, multiply its gradient by two. The trunk learns features
-that help both tasks. Often both results are better than with a separate network for each task, and one trunk costs less
+that help both tasks. Often both tasks have better results than with two separate networks, and one trunk costs less
 than two.
 
 Reference: Caruana (1997), "Multitask learning", doi:10.1023/A:1007379606734.
