@@ -474,6 +474,35 @@ def test_an_elementwise_function_and_its_derivative(mistake):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+def test_an_activation_whose_backward_takes_the_input_and_returns_the_derivatives(mistake):
+    class Sigmoid:
+        def forward(self, z):
+            return sigmoid(z)
+
+        def backward(self, z):
+            return spoil(sigmoid(z) * (1 - sigmoid(z)), mistake)
+
+    class ReLU:
+        def forward(self, x):
+            self.mask = x > 0
+            return x * self.mask
+
+        def backward(self, x):  # here x is dy: the result is linear
+            return spoil(x * self.mask, mistake)
+
+    layer = Sigmoid()
+    check(not mistake, layer, X)
+    check(not mistake, (layer.forward, layer.backward), X)
+    check(not mistake, ReLU(), X)
+
+    class Forgotten(Sigmoid):
+        def backward(self, dz):  # by its name, the argument is dy
+            return sigmoid(dz) * (1 - sigmoid(dz))
+
+    check(False, Forgotten(), X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("elementwise", [True, False])
 def test_a_loss_with_its_gradient(mistake, elementwise):
     class SquareLoss:

@@ -17,7 +17,7 @@ from .objects import ObjectAdapter
 from .output_attribute import attributes_of, output_name, returning_backward, returning_methods
 from .rates import LearningRateAdapter, rate_name
 from .refusals import object_refusal
-from .slopes import slope_methods
+from .slopes import SlopeAdapter, is_slope, slope_methods
 from .three_functions import ThreeFunctionsAdapter
 
 FORWARDS = (
@@ -85,6 +85,9 @@ def object_adapter(
             return ObjectAdapter(instance, inputs, *methods)
     if backward is None:
         return None
+    if is_output and required_names(backward) == argument_names(forward, 1):
+        if is_slope(forward, backward, inputs, by_name=False):  # backward(z) returns the derivatives, without dy
+            return SlopeAdapter(forward, backward, inputs)
     rate = rate_name(backward, count)
     if rate is not None:
         updating = LearningRateAdapter(instance, forward, backward, inputs, rate)

@@ -99,11 +99,12 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
     return adapter
 
 
-def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
+def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool = True) -> bool:
     """Return True if `slope` is the derivative of an elementwise function, and False if it is a backward.
 
     A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, the result is twice as large
-    too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear.
+    too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear. If
+    `by_name` is False, the names do not count.
 
     Examples
     --------
@@ -125,7 +126,9 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
         if once.shape != x.shape and not is_jacobian(once, x):
             return False
         same_name = names is not None and names == argument_names(function, 1)
-        return same_name or takes_output(function, slope) or not equal_arrays(np.asarray(twice), 2 * np.asarray(once))
+        if by_name and (same_name or takes_output(function, slope)):
+            return True
+        return not equal_arrays(np.asarray(twice), 2 * np.asarray(once))
     except Exception:  # the check runs this code again and reports the error
         return False
     finally:
