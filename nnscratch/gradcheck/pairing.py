@@ -115,7 +115,7 @@ class Search:
         after_forward = Snapshot(adapter.source)
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
-        named = {g for g, v in same.items() if any(v is w and closeness(k, g) > 1 for k, w in same.items())}
+        named = {g for g, v in same.items() if any(v is w and closeness(k, g) for k, w in same.items())}
         self.candidates = {k: v for k, v in same.items() if k not in named}  # leave out dW after self.W = self.dW = ...
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
@@ -285,7 +285,10 @@ class Search:
         ]
 
     def _by_returned_name(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair a Python number, such as self.alpha, with the number that backward returns as its gradient, dalpha."""
+        """Pair a Python number, such as self.alpha, with the number that backward returns as its gradient, dalpha.
+
+        If self.alpha is an array, pair it too. The check then reports that its gradient has the wrong shape.
+        """
         surplus, known = self.adapter.surplus, self.adapter.returned_names()
         found: dict[Steps, Steps] = {}
         if not isinstance(surplus, (tuple, list)) or len(known) < len(surplus):
@@ -293,11 +296,10 @@ class Search:
         for k, (name, gradient) in enumerate(zip(known[len(known) - len(surplus) :], surplus, strict=True)):
             if not name or not is_number(gradient):
                 continue
-            for steps, value in self.candidates.items():
-                unpaired = steps not in pairs and steps not in found and np.ndim(value) == 0
+            for steps in sorted(self.candidates, key=lambda s: np.ndim(self.candidates[s])):  # numbers come first
+                unpaired = steps not in pairs and steps not in found
                 if unpaired and name_of(steps) in gradient_of(name) and self._moves(steps):
                     found[steps] = (("returned", None), ("item", k))
-                    self.produced[found[steps]] = gradient
                     break
         return found
 
@@ -333,7 +335,7 @@ class Search:
             shape = self.candidates[steps].shape
             same = [g for g, v in self.produced.items() if np.shape(v) == shape and g not in self.candidates]
             same = [g for g in same if g not in (*pairs.values(), *found.values(), *self.borrowed)]
-            same = list({id(self.produced[g]): g for g in reversed(same)}.values())[::-1]
+            same = list({id(self.produced[g]): g for g in reversed(same)}.values())  # the first place of each array
             fitting = [g for g in same if shape and self._is_gradient(steps, g)]
             if len(fitting) == 1:
                 found[steps] = fitting[0]
@@ -356,7 +358,7 @@ class Search:
             if changes_in_place(value):
                 value += array_module(value).asarray(change)
             else:
-                put_at([self.adapter.source], steps, np.asarray(value, dtype=np.float64) + change)
+                put_at([self.adapter.source], steps, np.asarray(value) + change)
         try:
             return weighted_sum(self.weights, self.adapter.run())
         finally:
@@ -382,7 +384,7 @@ class Search:
 
         For this test, compare derivatives along two random directions.
         """
-        given, rng = np.asarray(self._value(gradient), dtype=np.float64), np.random.default_rng(2)
+        given, rng = np.asarray(self._value(gradient)), np.random.default_rng(2)
         value = self.candidates[steps]
         if given.shape != np.shape(value):
             return False
@@ -392,6 +394,6 @@ class Search:
             v = rng.standard_normal(given.shape)
             along = float((given * v).sum())
             slope = (self._f({steps: step * v}) - self._f({steps: -step * v})) / (2 * step)
-            if not abs(slope - along) <= tolerance * max(abs(slope), abs(along)) or along == 0:
+            if not abs(slope - along) < tolerance * abs(along):  # this also excludes a gradient of zeros
                 return False
         return True

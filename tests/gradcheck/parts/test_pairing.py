@@ -35,7 +35,10 @@ class Layer:
 
 
 def search_of(subject, *inputs):
-    adapter = make_adapter(subject, inputs or (X.copy(),))
+    return search_with(make_adapter(subject, inputs or (X.copy(),)))
+
+
+def search_with(adapter):
     return Search(adapter, Snapshot(adapter.source, adapter.inputs))
 
 
@@ -49,9 +52,12 @@ def names(places):
 
 def pairs(subject, *inputs):
     """Return {parameter: places of its gradient}, and the notes. T marks a gradient that must be transposed."""
-    search = search_of(subject, *inputs)
-    found = {p.name: [place(g) + " T" * t for g, t in p.gradients] for p in search.found()}
-    return found, search.adapter.notes
+    return pairs_of(make_adapter(subject, inputs or (X.copy(),)))
+
+
+def pairs_of(adapter):
+    found = {p.name: [place(g) + " T" * t for g, t in p.gradients] for p in search_with(adapter).found()}
+    return found, adapter.notes
 
 
 def stores(**formulas):
@@ -148,6 +154,19 @@ def test_code_without_arrays_keeps_its_adapter():
     assert Search(adapter, before).found() == []
 
 
+def test_a_number_with_a_returned_gradient_becomes_an_array():
+    def loss(w, b, X):
+        e = X @ w + b
+        return float((e**2).sum()), {"dw": 2 * X.T @ e, "db": float(2 * e.sum())}
+
+    def power(w, b, X):
+        return float((w**b).sum()), {"dw": b * w ** (b - 1)}
+
+    for code, is_checked in ((loss, True), (power, False)):
+        adapter, _, _ = complete_adapter(code, (X, 2.0, np.eye(3)))
+        assert isinstance(adapter.inputs[1], np.ndarray) is is_checked
+
+
 # --- the candidates --------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +208,20 @@ def test_a_candidate_that_backward_changes_is_a_gradient_or_a_weight_that_is_upd
 
     assert names(search_of(Layer(updates)).candidates) == ["self.w", "self.b"]
     assert names(search_of(Layer(updates, dw=np.zeros(3))).candidates) == ["self.w", "self.b"]
+
+
+def test_an_array_that_is_also_its_own_gradient_is_one_candidate():
+    for name in ("dw", "dW"):
+        layer = Layer()
+        setattr(layer, name, layer.w)  # as after self.w = self.dw = np.zeros(3)
+        assert names(search_of(layer).candidates) == ["self.w", "self.b"]
+
+
+def test_a_copy_of_the_input_is_no_candidate():
+    ones = np.array([1.0, -1.0, 1.0])
+    layer = Keeps()
+    layer.copy = ones.copy()
+    assert names(search_of(layer, ones).candidates) == ["self.w", "self.b", "self.rate", "self.unused"]
 
 
 def test_values_that_cannot_be_replaced_are_no_candidates():
@@ -251,6 +284,58 @@ def test_a_gradient_that_backward_forgets_keeps_its_name():
     assert pairs(layer)[0] == {"b": ["self.db"]}
 
 
+def test_a_forgotten_gradient_needs_the_name_of_its_array():
+    assert pairs(Layer(stores(db=db), dW=np.zeros(3)))[0] == {"w": ["self.dW"], "b": ["self.db"]}
+    elsewhere = Layer(stores(db=db), inner=SimpleNamespace(dw=np.zeros(3)))
+    assert pairs(elsewhere)[0] == {"b": ["self.db"]}
+
+    class Resets(Layer):
+        def forward(self, x):
+            self.dw = np.zeros(3)
+            return super().forward(x)
+
+    assert pairs(Resets(stores(db=db)))[0] == {"w": ["self.dw"], "b": ["self.db"]}
+
+
+def test_a_gradient_that_backward_computes_comes_before_an_array_of_zeros():
+    def backward(layer, dy):
+        layer.inner.dw, layer.db = dy * layer.x, dy.copy()
+        return dy * layer.w
+
+    layer = Layer(backward, dw=np.zeros(3), inner=SimpleNamespace())
+    assert pairs(layer) == ({"w": ["self.inner.dw"], "b": ["self.db"]}, [])
+
+
+def test_a_gradient_of_a_listed_array_belongs_to_no_other_array():
+    class Listed(Layer):
+        def __init__(self):
+            super().__init__(stores(grads=lambda layer, dy: {"w": dw(layer, dy)}))
+            self.params, self.grads = {"w": self.w}, {"w": np.zeros(3)}
+            self.inner = SimpleNamespace(w=X + 9)
+
+        def forward(self, x):
+            return super().forward(x) + self.inner.w
+
+    assert pairs(Listed()) == ({}, [])
+
+
+def test_the_gradients_of_arrays_that_are_listed_late_have_any_close_name():
+    class Late(Layer):
+        def __init__(self):
+            super().__init__(inner=SimpleNamespace(w=X + 9))
+            del self.w
+
+        def forward(self, x):
+            self.params, self.x = {"w": self.inner.w}, x
+            return x * self.inner.w
+
+        def backward(self, dy):
+            self.grads = {"w": dy * self.x}
+            return dy * self.inner.w
+
+    assert pairs(Late())[0] == {"inner.w": ["self.grads['w']"]}
+
+
 class Two:
     """y = x w + W, or y = x fc1.w + fc2.w."""
 
@@ -273,6 +358,8 @@ def test_a_gradient_of_two_arrays_belongs_to_the_closer_name():
     for order in ("wW", "Ww"):
         layer = Two(backward, **{name: X + 5 for name in order})
         assert pairs(layer)[0] == {"w": ["self.dw"], "W": ["self.second"]}
+    wrong = stores(dw=lambda layer, dy: 7 * dw(layer, dy), second=db)  # the check then finds the mistake
+    assert pairs(Two(wrong, w=X + 5, W=X + 5))[0] == {"w": ["self.dw"], "W": ["self.second"]}
 
 
 def test_derivatives_decide_between_two_arrays_of_one_name():
@@ -291,6 +378,16 @@ def test_derivatives_decide_between_two_arrays_of_one_name():
     assert pairs(Two(of_second, **parts()))[0] == {"fc2.w": ["self.dw"]}
     assert pairs(Two(of_first, **parts()))[0] == {"fc1.w": ["self.dw"]}
     assert pairs(Two(of_none, **parts()))[0] == {}
+
+
+def test_a_gradient_that_fits_two_arrays_belongs_to_the_first():
+    class Sum(Two):
+        def forward(self, x):
+            self.x = x
+            return x * self.fc1.w + x * self.fc2.w
+
+    parts = {f"fc{k}": SimpleNamespace(w=X + k) for k in (1, 2)}
+    assert pairs(Sum(lambda layer, dy: setattr(layer, "dw", dy * layer.x), **parts))[0] == {"fc1.w": ["self.dw"]}
 
 
 def test_two_places_of_one_array_have_one_gradient():
@@ -312,11 +409,12 @@ def test_a_gradient_that_backward_returns_as_an_item_includes_all_uses():
 
         def backward(self, dy):
             self.dout = dy.copy()
-            return {"dx": dy * self.w, "dw": dy * self.x + dy}
+            return {"dx": dy * self.w, "dw": self.factor * (dy * self.x + dy)}
 
-    layer = Named()
-    layer.out = layer.w
-    assert pairs(layer) == ({"w": ["returned dw"]}, [])
+    for factor in (1, 7):  # also if its values are wrong: the check then finds the mistake
+        layer = Named(factor=factor)
+        layer.out = layer.w
+        assert pairs(layer) == ({"w": ["returned dw"]}, [])
 
 
 def test_a_gradient_of_an_input_belongs_to_a_parameter_only_by_its_whole_name():
@@ -458,6 +556,93 @@ def test_settings_need_a_close_name():
         return dy * layer.w * layer.rate
 
     assert pairs(Scaled(backward, rate=0.5))[0] == {"w": ["self.dw"], "b": ["self.db"], "rate": ["self.drate"]}
+
+
+# --- numbers that backward returns -----------------------------------------------------------------------------------
+
+
+class Numbers:
+    """y = alpha x + beta, where alpha and beta are Python numbers."""
+
+    def __init__(self, alpha=0.5, beta=2.0):
+        self.alpha, self.beta = alpha, beta
+
+    def forward(self, x):
+        self.x = x
+        return self.alpha * x + self.beta
+
+    def slopes(self, dy):
+        return self.alpha * dy, float((dy * self.x).sum()), float(dy.sum())
+
+
+def returning(names, before=""):
+    """Return a class like `Numbers`, whose backward ends with ``return`` and these names."""
+    space = {"Numbers": Numbers, "np": np}
+    lines = ["dx, dalpha, dbeta = self.slopes(dy)", before, f"return {names}"]
+    exec("class Returns(Numbers):\n    def backward(self, dy):\n        " + "\n        ".join(lines), space)
+    return space["Returns"]
+
+
+@pytest.mark.parametrize("returned, expected", [
+    ("dx, dalpha, dbeta", {"alpha": ["returned 0"], "beta": ["returned 1"]}),
+    ("dx, dbeta, dalpha", {"alpha": ["returned 1"], "beta": ["returned 0"]}),
+    ("dx, dalpha", {"alpha": ["returned 0"]}),
+    ("dx, 3 * dalpha, dbeta", {"beta": ["returned 1"]}),  # the first one has no name
+    ("dx, dgain, dbeta", {"beta": ["returned 1"]}),  # no number is called gain
+    ("dx, dalpha, grad_alpha", {"alpha": ["returned 0"]}),  # the first name counts
+])  # fmt: skip
+def test_a_number_belongs_to_the_returned_number_with_the_name_of_its_gradient(returned, expected):
+    layer = returning(returned, "dgain, grad_alpha = 3 * dbeta, 7 * dalpha")()
+    assert pairs(layer)[0] == expected
+
+
+def test_a_returned_number_belongs_to_one_number_only():
+    class Part(returning("dx, dalpha")):
+        def forward(self, x):
+            return super().forward(x) * self.part.alpha
+
+    layer = Part()
+    layer.part = SimpleNamespace(alpha=1.0)
+    assert pairs(layer)[0] == {"alpha": ["returned 0"]}
+
+
+def test_all_gradients_may_be_those_of_numbers():
+    class Constant(returning("dalpha, dbeta")):
+        def forward(self):
+            return super().forward(X)
+
+    assert pairs_of(make_adapter(Constant(), ()))[0] == {"alpha": ["returned 0"], "beta": ["returned 1"]}
+
+
+def test_a_number_whose_gradient_is_stored_needs_no_returned_one():
+    layer = returning("dx, dalpha", "self.dalpha = dalpha")()
+    assert pairs(layer)[0] == {"alpha": ["self.dalpha"]}
+
+
+def test_only_a_number_that_moves_the_outputs_has_a_returned_gradient():
+    class Ignores(returning("dx, dalpha")):
+        def forward(self, x):
+            self.x = x
+            return 0.5 * x
+
+    assert pairs(Ignores())[0] == {}
+    vector = returning("dx, dalpha", "dalpha = np.full(3, dalpha)")
+    assert pairs(vector())[0] == {}  # a number has no gradient with three elements
+
+
+def test_a_returned_number_for_an_array_has_the_wrong_shape():
+    returns = returning("dx, dalpha")
+    assert pairs(returns(alpha=np.full(3, 0.5)))[0] == {"alpha": ["returned 0"]}
+    (diagnosis,) = check_gradients(returns(alpha=np.full(3, 0.5)), X.copy()).entries["alpha"].diagnoses
+    assert diagnosis.mistake == "summed over the wrong axis"
+
+    class Part(returns):
+        def forward(self, x):
+            return super().forward(x) * self.part.alpha
+
+    layer = Part(alpha=np.full(3, 0.5))
+    layer.part = SimpleNamespace(alpha=2.0)
+    assert pairs(layer)[0] == {"part.alpha": ["returned 0"]}  # a number comes first
 
 
 # --- by order --------------------------------------------------------------------------------------------------------
@@ -664,6 +849,31 @@ def test_a_gradient_agrees_with_two_derivatives():
         w = np.array([2, 3, 4], dtype="f")
         assert is_gradient(lambda layer, dy, f=factor: f * dw(layer, dy), w=w, b=np.ones(3, "f")) is expected
     assert not is_gradient(lambda layer, dy: dw(layer, dy)[None])
+
+
+def test_zeros_are_the_gradient_of_no_array():
+    layer = Layer(stores(first=lambda layer, dy: 0 * dy, dw=dw, db=db), unused=np.ones(3))
+    search = search_of(layer)
+    place_of = {place(steps): steps for steps in (*search.candidates, *search.produced)}
+    assert not search._is_gradient(place_of["self.unused"], place_of["self.first"])
+
+
+def test_the_gradient_of_a_curved_function_in_float32():
+    class Curved(Layer):
+        def forward(self, x):
+            self.y = np.tanh(super().forward(x))
+            return self.y
+
+    def first(layer, dy):
+        return dy * (1 - layer.y**2) * layer.x
+
+    layer = Curved(stores(first=first), w=np.array([0.2, 0.3, 0.4], dtype="f"), b=np.ones(3, "f"))
+    assert pairs(layer, X.astype("f"))[0] == {"w": ["self.first"]}
+
+
+def test_a_weight_of_one_moves_the_outputs():
+    search = search_of(Layer(w=np.ones(3), b=-np.ones(3)))
+    assert [search._moves(steps) for steps in search.candidates] == [True, True]
 
 
 def test_an_array_that_forward_does_not_accept_otherwise_moves_the_outputs():
