@@ -674,3 +674,40 @@ def test_only_one_search_runs_at_a_time():
     with pytest.raises(AttributeError):
         searches.backward_edits({"x": case}, None, {})
     assert not searches.searching.locked()
+
+
+# --- a function that returns a loss and its gradient -----------------------------------------------------------------
+
+
+def loss_and_gradient(x):
+    e = errors(x)
+    return float((e**2).sum()), 2 * e
+
+
+def errors(x):
+    return x - 1
+
+
+def infinite_loss(x):
+    return float(np.inf - np.inf), 2 * x
+
+
+def projection_of_loss(function):
+    return Projection(make_adapter(function, (X.copy(),)), np.random.default_rng(0))
+
+
+def test_the_function_that_returns_the_loss_comes_first():
+    functions = functions_of_backward(projection_of_loss(loss_and_gradient))
+    assert [f.function for f in functions] == [loss_and_gradient, errors]
+
+
+@pytest.mark.parametrize("function, old, new, kept", [
+    (loss_and_gradient, "2 * e", "3 * e", True), (loss_and_gradient, "e ** 2", "e ** 4", False),
+    (loss_and_gradient, "2 * e", "2 * e.missing", False),  # it raises an error
+    (infinite_loss, "2 * x", "3 * x", True),  # the loss is NaN before and after the change
+])  # fmt: skip
+def test_a_change_keeps_the_loss_or_not(function, old, new, kept):
+    projection = projection_of_loss(function)
+    runs, f = Runs(projection, functions_of_backward(projection)), function_of(function)
+    assert runs.keeps_outputs(function, replaced(f, old, new)) is kept
+    assert not runs.keeps_outputs(function, None)  # a change that Python cannot compile

@@ -161,7 +161,7 @@ def test_a_maximum_is_kept_constant_only_if_f_does_not_depend_on_it():
         return np.exp(x - m) / np.exp(x - m).sum(axis=1, keepdims=True)
 
     def largest(x):
-        return x - x.max(axis=1, keepdims=True)
+        return x.max(axis=1, keepdims=True)
 
     with graph_of(stable, X) as graph:
         (R,) = graph.projection.weights
@@ -175,10 +175,19 @@ def test_a_maximum_is_kept_constant_only_if_f_does_not_depend_on_it():
         t.value_after({}, t.joint[0], None, 0.1)
         np.testing.assert_array_equal(graph.tape.results[number], graph.tape.nodes[number].result)  # it does not move
         graph.tape.results = None
-    with graph_of(largest, X) as graph:
-        (R,) = graph.projection.weights
-        true = {"x": R - R.sum(1, keepdims=True) * (X == X.max(1, keepdims=True))}
-        assert new_tester(graph, {"x": 2 * true["x"]}, true).fixed == {}
+        true["x"][0, 0] = np.nan  # an element that no direction moves
+        assert new_tester(graph, {"x": 2 * y}, true).fixed.keys() == {number}
+    for c in (1.0, 0.01):
+        with graph_of(lambda x, c=c: x - c * largest(x), X) as graph:
+            (R,) = graph.projection.weights
+            true = {"x": R - c * R.sum(1, keepdims=True) * (X == X.max(1, keepdims=True))}
+            assert new_tester(graph, {"x": 2 * true["x"]}, true).fixed == {}
+            vs = [np.array([[0, 1.0, k], [1.0, 0, k]]) for k in (0, 1, 2)]  # the largest elements do not move
+            vs[2][0, 0] = 1.0  # but along this direction, they do
+            derivatives = [(v, Derivative(s, 1e-12, s, s)) for v in vs for s in [float((true["x"] * v).sum())]]
+            entry = entry_of([0.0] * 6, [0.0] * 6, "x", shape=X.shape)
+            case = DirectionalCase(entry, graph.projection, 2 * true["x"], derivatives)
+            assert HypothesisTester(graph.tape, {"x": case}, {}).fixed == {}
 
 
 # --- values of a changed forward -------------------------------------------------------------------------------------
