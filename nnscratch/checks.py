@@ -117,6 +117,18 @@ def check_token_ids(model: Module, name: str, ids: Array) -> None:
         check_ids(model, name, ids, model.vocab_size)
 
 
+def check_targets(model: Module, tokens: Array, targets: Array, scale: Any) -> None:
+    """Raise unless `targets` has one token id for each token, and `scale` is a number or an array on a GPU."""
+    check_ids(model, "tokens", tokens, model.vocab_size)
+    check_ids(model, "targets", targets, model.vocab_size)
+    if targets.shape != tokens.shape:
+        raise ValueError(
+            f"{type(model).__name__}: targets must have the shape of tokens, {tokens.shape}, got {targets.shape}"
+        )
+    if not hasattr(scale, "shape"):
+        finite("scale", scale)
+
+
 def check_instance(owner: str, name: str, value: Any, kind: type) -> None:
     """Raise unless `value`, the argument `name` of `owner`, is an instance of `kind`."""
     if not isinstance(value, kind):

@@ -253,6 +253,8 @@ class Module:
         (``self.name[...] = value``) and never replace it.
         """
         backend.array_module(array)
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"register_buffer needs the name of an attribute, got {name!r}")
         self.__dict__.setdefault("_buffers", []).append(name)
         setattr(self, name, array)
 

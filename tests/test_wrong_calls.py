@@ -102,6 +102,16 @@ WRONG = [
     (TypeError, lambda: trainer(optimizer="adam"), "Trainer: optimizer must be an instance of Optimizer, got 'adam'"),
     (TypeError, lambda: trainer().fit(iter([(X, X)]), epochs=1), "batches must have a length"),
     (TypeError, lambda: trainer().fit([X], epochs=1), r"batches that are pairs \(inputs, targets\), got a ndarray"),
+    (TypeError, lambda: trainer().fit([(X, X[:, :2])], valid=3, epochs=1), "valid must be iterable more than once"),
+    (TypeError, lambda: trainer().fit([(X, X[:, :2])], valid=iter([(X, X)]), epochs=1), "not a list_iterator"),
+    (TypeError, lambda: trainer().fit([(X, X[:, :2])], valid=[X], epochs=1), "valid needs batches that are pairs"),
+    (TypeError, lambda: trainer().fit([(X, X[:, :2]), X], epochs=1), "batches needs batches that are pairs"),
+    (ValueError, lambda: trainer().fit([(X, X[:, :2])], valid=[], epochs=1), "valid has no batches"),
+    # methods
+    (ValueError, lambda: LINEAR.register_buffer(3, X), "register_buffer needs the name of an attribute, got 3"),
+    (ValueError, lambda: LINEAR.register_buffer("a.b", X), "register_buffer needs the name of an attribute, got 'a.b'"),
+    (TypeError, lambda: nn.PositionalEmbedding(5, 3)(X[None], start=0.0), "start must be an integer, got 0.0"),
+    (ValueError, lambda: nn.gradcheck.numerical_gradient(np.sum, np.ones(2), eps=10**400), "eps must be a finite"),
 ]  # fmt: skip
 
 
@@ -143,3 +153,24 @@ def test_training_on_broken_data_stops_and_points_at_the_data():
         with pytest.raises(nn.training.TrainingDiverged, match=f"the batch's {name} hold NaN or infinity"):
             fit([(inputs, targets)], epochs=1)
     np.testing.assert_array_equal(model.weight.data, before)
+
+
+@pytest.mark.parametrize(
+    "model", [nn.models.LanguageModel(5, 4, 4, rng=0), nn.models.TransformerLM(5, 4, 2, 1, 8, rng=0)]
+)
+@pytest.mark.parametrize(("tokens", "targets", "scale", "error", "message"), [
+    ([[1, 2]], LABELS[None, :2], 1.0, TypeError, "tokens: expected a NumPy or CuPy array, got list"),
+    (LABELS[None], None, 1.0, TypeError, "targets: expected a NumPy or CuPy array, got NoneType"),
+    (LABELS[None], X, 1.0, TypeError, "targets must be integers, got float32"),
+    (LABELS[None], LABELS, 1.0, ValueError, r"targets must have the shape of tokens, \(1, 4\), got \(4,\)"),
+    (LABELS[None], LABELS[None] + 3, 1.0, ValueError, r"targets must be in 0\.\.4, got 3\.\.5"),
+    (LABELS[None], LABELS[None], "x", ValueError, "scale must be a finite number, got 'x'"),
+    (LABELS[None], LABELS[None], None, ValueError, "scale must be a finite number, got None"),
+])  # fmt: skip
+def test_targets_that_do_not_fit_are_refused_before_forward_saves_anything(
+    model, tokens, targets, scale, error, message
+):
+    with pytest.raises(error, match=message):
+        model.loss_and_backward(tokens, targets, None, scale)
+    assert not any(module.__dict__.get("_stack") for module in model.modules())
+    assert not any(parameter.grad.any() for parameter in model.parameters())

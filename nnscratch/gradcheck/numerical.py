@@ -32,6 +32,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import finite
 from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
@@ -74,7 +75,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     backend.array_module(x)
     if x.dtype.kind != "f":
         raise TypeError(f"x must be an array of floats, got {x.dtype}; use x.astype(numpy.float64)")
-    if eps is not None and not eps > 0:
+    if eps is not None and not finite("eps", eps) > 0:
         raise ValueError(f"eps must be positive, got {eps}")
 
     if not is_writeable(x):

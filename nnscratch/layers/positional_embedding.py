@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int
+from ..checks import check_floats, check_gradient, integer, positive_int
 from ..init import normal
 from ..module import Module
 from ..parameter import Parameter
@@ -64,7 +64,7 @@ class PositionalEmbedding(Module):
         check_floats(self, "x", x, like=self.weight)
         if x.ndim != 3 or x.shape[2] != self.embed_dim:
             raise ValueError(f"PositionalEmbedding needs x of shape (batch, time, {self.embed_dim}), got {x.shape}")
-        if not 0 <= start <= self.max_length - x.shape[1]:
+        if not 0 <= integer("start", start) <= self.max_length - x.shape[1]:
             raise ValueError(
                 f"PositionalEmbedding has {self.max_length} positions; {x.shape[1]} tokens from position {start} on do "
                 f"not fit"

@@ -20,7 +20,16 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_gradient, check_ids, check_state_gradient, flag, one_of, positive_int, probability
+from ..checks import (
+    check_gradient,
+    check_ids,
+    check_state_gradient,
+    check_targets,
+    flag,
+    one_of,
+    positive_int,
+    probability,
+)
 from ..data.one_hot import one_hot
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
@@ -162,6 +171,7 @@ class LanguageModel(Module):
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
         the loss, are multiplied by `scale`.
         """
+        check_targets(self, tokens, targets, scale)  # before forward saves values for backward
         h, state = self._hidden(tokens, state)
         options = {"workspace": self.workspace, "learn": self.training, "scale": scale}
         loss, dh = linear_cross_entropy(self.linear, h, targets, **options)

@@ -38,7 +38,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, flag, one_of, positive_int
+from ..checks import check_ids, check_targets, flag, one_of, positive_int
 from ..init import normal
 from ..layers import (
     Dropout,
@@ -220,6 +220,7 @@ class TransformerLM(Module):
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
         the loss, are multiplied by `scale`.
         """
+        check_targets(self, tokens, targets, scale)  # before forward saves values for backward
         h, state = self._hidden(tokens, state)
         options = {"workspace": self.workspace, "learn": self.training, "scale": scale}
         loss, dh = linear_cross_entropy(self.linear, h, targets, **options)

@@ -99,6 +99,7 @@ def graph_of(model: Module, inputs: tuple, dy: Any = None) -> list[Node]:
     """
     model = copy.deepcopy(model)
     if dy is not None:
+        backend.array_module(dy)
         model.zero_grad()
         model.train()
     with record(model) as seen:

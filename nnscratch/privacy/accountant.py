@@ -46,6 +46,7 @@ from ..checks import at_least, positive_int
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
 """The values of alpha to try. Opacus uses the same values."""
 NO_NOISE, ONLY_NOISE = 1e-50, 1e50  # outside of these limits of sigma, even the logarithms of the terms of A overflow
+MUCH_NOISE = 100  # for a larger sigma, the infinite series has so many terms that the 90 values of alpha take minutes
 MAX_ORDER, MIN_RATE, MAX_TERMS = 1000, 1e-300, 1_000_000  # outside of these limits, the sums would take too long
 
 
@@ -112,16 +113,28 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
     """
     steps = positive_int("steps", steps) if steps != 0 else 0
     check_delta(delta)
-    return epsilon_of(steps, [renyi_divergence(sample_rate, noise_multiplier, alpha) for alpha in ORDERS], delta)
+    return epsilon_of(steps, divergences(sample_rate, noise_multiplier), delta)
 
 
-def epsilon_of(steps: int, divergences: Sequence[float], delta: float) -> float:
-    """Return the epsilon of `steps` steps, from the `renyi_divergence` of one step for each alpha in `ORDERS`."""
+def divergences(sample_rate: float, noise_multiplier: float) -> list[float]:
+    """Return rdp(alpha) of one step for each alpha in `ORDERS`.
+
+    If there is much noise, it is infinity for each alpha that is not an integer. Epsilon is a minimum over all alpha,
+    and the integers alone give an epsilon that is valid and at most a little larger.
+    """
+    much = at_least("noise_multiplier", noise_multiplier, 0) > MUCH_NOISE
+    return [
+        math.inf if much and alpha % 1 else renyi_divergence(sample_rate, noise_multiplier, alpha) for alpha in ORDERS
+    ]
+
+
+def epsilon_of(steps: int, of_one_step: Sequence[float], delta: float) -> float:
+    """Return the epsilon of `steps` steps, from the `divergences` of one step."""
     if steps == 0:
         return 0.0
     found = [
         steps * rdp + math.log((alpha - 1) / alpha) - (math.log(delta) + math.log(alpha)) / (alpha - 1)
-        for alpha, rdp in zip(ORDERS, divergences, strict=True)
+        for alpha, rdp in zip(ORDERS, of_one_step, strict=True)
     ]
     return max(0.0, min(found))
 

@@ -35,7 +35,7 @@ from ..optim.clip import learned
 from ..training.accumulate import Part
 from ..training.divergence import clip_if_finite
 from ..training.model_calls import num_rows
-from .accountant import ORDERS, check_delta, epsilon_of, renyi_divergence
+from .accountant import check_delta, divergences, epsilon_of
 from .per_example import backward_per_example, check_examples_are_separate, check_has_rules, check_is_mean
 from .poisson import PoissonBatches
 
@@ -91,9 +91,8 @@ class DPSGD:
             raise ValueError("max_norm must be above 0: with 0, every step is noise alone")
         self.delta = check_delta(delta)
         self.rng = backend.generator(rng)
-        rate = batches.sample_rate
         self._checked = False  # True after the first batch of two examples or more
-        self._divergences = [renyi_divergence(rate, self.noise_multiplier, alpha) for alpha in ORDERS]
+        self._divergences = divergences(batches.sample_rate, self.noise_multiplier)
 
     def epsilon(self, steps: int) -> float:
         """Return the epsilon of `steps` steps, for this object's delta."""

@@ -41,12 +41,38 @@ def checked_limits(max_norm: float | None, clip_value: float | None) -> tuple[fl
 
 
 def check_batches(trainer: Trainer, batches: Any, valid: Any) -> None:
-    """Check the arguments of `fit` on which the scheduler and the private steps depend."""
+    """Check the arguments of `fit` before the first step, as far as this is possible without drawing a batch."""
+    check_pairs("batches", batches)
+    if valid is not None:
+        check_can_be_repeated(valid)
+        check_pairs("valid", valid)
     scheduler = trainer.scheduler
     if valid is None and scheduler is not None and scheduler.after_validation:
         raise ValueError(f"{type(scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
     if trainer.privacy is not None:
         trainer.privacy.check_batches(batches)
+
+
+def check_can_be_repeated(valid: Any) -> None:
+    """Raise if `valid` is empty, or gives its batches only once."""
+    try:
+        batches = iter(valid)
+    except TypeError:
+        batches = valid
+    if batches is valid:
+        raise TypeError(
+            f"fit: valid must be iterable more than once: give a list, Batches or TextBatches, "
+            f"not a {type(valid).__name__}"
+        )
+    if hasattr(valid, "__len__") and len(valid) == 0:
+        raise ValueError("fit: valid has no batches")
+
+
+def check_pairs(name: str, batches: Any) -> None:
+    """Raise if `batches` is a list or tuple with an element that is not a pair (inputs, targets)."""
+    for batch in batches if isinstance(batches, (list, tuple)) else ():
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise TypeError(f"fit: {name} needs batches that are pairs (inputs, targets), got a {type(batch).__name__}")
 
 
 def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:

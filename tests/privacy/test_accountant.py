@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnscratch.privacy import epsilon, noise_multiplier_for, renyi_divergence
+from nnscratch.privacy import accountant, epsilon, noise_multiplier_for, renyi_divergence
 
 
 def by_integration(q, sigma, alpha):
@@ -97,3 +97,17 @@ def test_sums_that_would_not_end_are_refused():
         with pytest.raises(ValueError, match="alpha must be"):
             renyi_divergence(0.1, 1.0, alpha)
     assert math.isfinite(epsilon(10, 1e-300, 1.0, 1e-5))
+
+
+def test_with_much_noise_epsilon_does_not_need_the_infinite_series(monkeypatch):
+    """With sigma = 1000 and 90 values of alpha, the series has millions of terms."""
+    just_below = epsilon(10**7, 0.01, accountant.MUCH_NOISE, 1e-5)
+
+    def refuse(q, sigma, alpha):
+        raise AssertionError("the series is not used")
+
+    monkeypatch.setattr(accountant, "_log_a", refuse)
+    just_above = epsilon(10**7, 0.01, accountant.MUCH_NOISE * 1.001, 1e-5)
+    assert just_below * 0.99 < just_above < just_below * 1.02
+    assert epsilon(100_000, 0.5, 1e3, 1e-5) == pytest.approx(0.6158, abs=1e-4)
+    assert epsilon(10, 0.5, 1e308, 1e-5) < 0.11
