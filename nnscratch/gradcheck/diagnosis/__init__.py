@@ -38,7 +38,7 @@ these words:
       state_mistakes.py       a state's gradient lost between iterations, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
       softmax_mistakes.py     a wrong Jacobian of softmax or log-softmax
-      normalisation_mistakes.py   wrong statistics; constants differentiated
+      normalisation_mistakes.py   a normalisation with a wrong mean or deviation; constants differentiated
       wrong_sums.py           the gradient of a broadcast operand, summed over the wrong axes
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
       wrong_positions.py      windows that forward writes to, and arrays inside larger arrays, at a wrong position
@@ -94,8 +94,9 @@ def diagnose_entries(
 ) -> None:
     """Add to every wrong entry of `report` the mistakes that explain it.
 
-    A mistake that explains more of the wrong arrays comes earlier, because one mistake is more likely than several. If
-    two mistakes explain the same number of arrays, the more specific mistake comes first.
+    The mistakes of an entry are sorted: the mistake that explains the most wrong arrays comes first, because one
+    mistake is more likely than several. If two mistakes explain the same number of arrays, the more specific one comes
+    first.
 
     Parameters
     ----------
@@ -145,11 +146,11 @@ def sorted_entries(
     gradients: dict[str, np.ndarray],
     derivatives: dict[str, list[tuple[np.ndarray, Derivative]]],
 ) -> tuple[dict[str, Case], dict[str, tuple[np.ndarray, np.ndarray]], dict[str, np.ndarray]]:
-    """Sort the arrays into wrong arrays and right arrays. Return three dictionaries: cases, right, true gradients.
+    """Return three dictionaries: the arrays with a wrong gradient, those with a right gradient, and the true gradients.
 
-    `cases` contains a `Case` for each wrong array. `right` contains the gradient from backward and the true gradient of
-    each right array. The third dictionary contains the true gradients that are known. The arguments are those of
-    `diagnose_entries`.
+    The first dictionary contains a `Case` for each array whose gradient is wrong. The second contains, for each array
+    whose gradient is right, the gradient from backward and the true gradient. The third contains the true gradients
+    that are known. The keys are the names of the arrays. The arguments are those of `diagnose_entries`.
     """
     cases: dict[str, Case] = {}
     right, true_gradients = {}, {}
@@ -163,7 +164,8 @@ def sorted_entries(
             else:
                 right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
         elif e.verdict == "right":  # in directional mode: see directional_case.py
-            # Two gradients with the same derivatives along random directions agree in every element.
+            # Two gradients with the same derivatives along random directions agree in every element. So the gradient
+            # from backward is the true gradient.
             true_gradients[name] = gradients[name]
             right[name] = (gradients[name], gradients[name])
     return cases, right, true_gradients

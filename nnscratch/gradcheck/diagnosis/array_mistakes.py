@@ -8,6 +8,9 @@ given gradient may be
     the true gradient, summed over too few or too many axes
     the true gradient, except in some blocks of rows
 
+For example, forward takes a mean over N examples, and a student writes ``dW = x.T @ dy`` without ``/ N``. Then
+given = N * true. Or a student returns ``db = -dy.sum(axis=0)``. Then given = -true.
+
 Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
 work if only some elements of the true gradient are known. In directional mode, no element is known. Then the tests
 compare derivatives along some directions: see directional_case.py.
@@ -26,7 +29,7 @@ from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 from .reordered_axes import axes_in_words, axis_sets, reordered_axes
 
-ROUNDING = 1e-12  # a gradient counts as zero if it is smaller than this number times the true gradient
+ROUNDING = 1e-12  # backward's gradient counts as zero if it is smaller than ROUNDING times the true gradient
 
 
 def array_mistakes(
@@ -70,7 +73,7 @@ def array_mistakes(
 def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) -> float | None:
     """Return c if given = c * true up to `tolerance`, else None.
 
-    The default of `tolerance` is 1e-4 of the largest element.
+    The default of `tolerance` is 1e-4 times the largest element of `given`.
     """
     size = float(true @ true)
     if size == 0 or true.size < 1:
@@ -137,14 +140,14 @@ def explain_constant(case: Case, c: float) -> str:
 
 
 def numbers_of(source: Any) -> dict[str, float]:
-    """Return the attributes of an object that are numbers, such as ``self.momentum``."""
+    """Return {name: value} for each attribute of an object whose value is a number, such as ``self.momentum``."""
     objects = source if isinstance(source, (list, tuple)) else [source]
     attributes = [item for o in objects for item in getattr(o, "__dict__", {}).items()]
     return {f"self.{k}": float(v) for k, v in attributes if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def float32_noise(case: Case) -> None:
-    """Test whether the gradient is right, but was computed in float32."""
+    """Test whether backward's gradient differs from the true gradient only because backward computes in float32."""
     misfit = case.rounding_error()
     if not 0 < misfit < (3e-5 if case.by_element else 2e-6):
         return
@@ -162,7 +165,8 @@ def is_computed_in_float32(case: Case) -> bool:
     """Return True if backward seems to compute in float32.
 
     R are the weights of the outputs. Compare the gradient for dy = 3 R with the gradient for dy = R. Code in float64
-    returns three times the gradient, with a relative error of about 1e-16. In float32, the error is about 1e-7.
+    returns three times the gradient, with a relative error of about 1e-16. For code in float32, this error is about
+    1e-7.
     """
     weights = map_leaves(lambda w: None if w is None else 3 * w, case.projection.weights)
     again = case.projection.analytic(weights).get(case.name)
@@ -172,9 +176,10 @@ def is_computed_in_float32(case: Case) -> bool:
 
 
 def summed_too_far(case: Case) -> None:
-    """Test whether every element of the gradient is the sum of the true gradient over some axes.
+    """Test whether every element of backward's gradient is the sum of the true gradient over some axes.
 
-    Code such as ``grad += number`` hides this mistake, because NumPy broadcasts the number.
+    For example, a student writes ``db += dy.sum()`` where ``db += dy.sum(axis=0)`` is right. The shape of db does not
+    show this mistake, because NumPy adds the number to every element of db.
     """
     if not np.isfinite(case.true).all():
         return
@@ -211,10 +216,10 @@ def wrong_shape(case: Case) -> None:
 
 
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
-    """Return the name of the mistake for a gradient that must be summed over the axes `where`.
+    """Return the name of the mistake of a backward that does not sum its gradient `given` over the axes `where`.
 
-    If `where` contains axis 0, and axis 0 has the length of the batch, the sum over the batch is missing. Otherwise, a
-    sum over an axis along which NumPy broadcasts is missing.
+    If `where` contains the batch axis, the name is "sum over the batch missing". Otherwise, it is "broadcast axis not
+    summed". Axis 0 counts as the batch axis if it is as long as axis 0 of an input.
     """
     batch = {v.shape[0] for v in case.projection.adapter.inputs if is_array(v) and v.ndim > 0}
     if where[0] == 0 and given.shape[0] in batch:
@@ -249,7 +254,8 @@ def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray],
 def wrong_blocks(case: Case) -> None:
     """Split the gradient into 3 or 4 equal blocks along an axis, and test whether only some blocks are wrong.
 
-    The blocks may be the gates of a recurrent layer.
+    For example, the rows of an LSTM's weight are four blocks, one for each gate, and backward forgets a minus sign in
+    the block of one gate.
     """
     shape = case.shape
     for count in (4, 3):
@@ -295,7 +301,7 @@ def other_orders(count: int) -> list[tuple[int, ...]]:
 
 
 def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
-    """Return (rank, mistake, evidence) for blocks in a wrong order: ``order[k]`` is the block at position k."""
+    """Return (rank, mistake, evidence) for blocks in a wrong order: at position k stands the block ``order[k]``."""
     moved = [k for k, block in enumerate(order) if block != k]
     if len(moved) == 2:
         return 1.5, "two gates swapped", f"{where}, blocks {moved[0] + 1} and {moved[1] + 1} are exchanged"
@@ -304,10 +310,12 @@ def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:
-    """Return names for `count` blocks of a gradient, or None if no array or output has an axis as long as a block.
+    """Return a name for each of the `count` blocks of a gradient, such as "the forget gate", or None.
 
-    If the array has one of PyTorch's names, such as weight_ih, four blocks are the gates of an LSTM in PyTorch's order.
-    Three blocks may be the gates of a GRU. So each name contains the number of the block and the name of a GRU's gate.
+    None means that the blocks cannot be gates, because no array or output has an axis as long as a block. If the array
+    has one of PyTorch's names, such as weight_ih, four blocks are the gates of an LSTM in PyTorch's order. Three blocks
+    may be the gates of a GRU, but this is not certain. So each name contains the number of the block and the name of a
+    GRU's gate.
     """
     shape = case.true.shape
     blocks_of = {n // count for n in shape if n % count == 0 and n >= 2 * count}
@@ -328,9 +336,9 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 
 
 def weight_decay(case: Case) -> None:
-    """Test whether the gradient is the true gradient + lambda * parameter.
+    """Test whether backward's gradient is the true gradient + lambda * parameter, with a positive or negative lambda.
 
-    Such a gradient shows that only forward, or only backward, includes the weight decay.
+    Such a gradient shows that only backward includes the weight decay (lambda > 0), or only forward (lambda < 0).
     """
     given, true = case.observed
     value = case.observe(to_numpy(case.projection.variables[case.name]))

@@ -1,5 +1,8 @@
 """Find the sample axis and the time axis of an output.
 
+For example, a recurrent layer returns y of shape (N, T, D). Axis 0 is its sample axis, and axis 1 is its time axis.
+With these roles, the report can say that backward counts only the last time step.
+
 To find the role of an axis, change the part of an input at the first index along this axis, and run forward. If the
 output changes only at the first index, the axis is a sample axis, because samples do not affect each other. If the
 output changes at all later indices too, the axis is a time axis.

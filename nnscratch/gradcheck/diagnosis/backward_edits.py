@@ -5,6 +5,9 @@ change: another variable, a factor added or removed, another sign, number, power
 makes a wrong gradient right, and does not change the right gradients. Then the mistake is in the changed expression.
 The evidence names this expression. It does not show the right expression, because the user should find it.
 
+For example, a student writes ``dz = dh * (1 - h)`` for h = tanh(z). With ``h ** 2`` in place of ``h``, the gradient is
+right, so the evidence names the expression ``h``.
+
 changed_functions.py runs the changed backward, and protects the rest of the program from its effects.
 """
 
@@ -25,13 +28,13 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-BUDGET = 40_000_000  # the largest number of elements that all runs read and write; an operation counts as at least 200
+BUDGET = 40_000_000  # the largest number of elements that all runs read and write; each operation counts as 200 or more
 RANK = 8.0  # the rank of the mistakes that this search finds: mistakes that other searches find have a smaller rank
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
-    """Search for a change of backward that makes a wrong gradient right, and add the mistake to the case.
+    """Search for a change of backward that makes a wrong gradient right, and add the mistake to the gradient's case.
 
     The search considers only cases that have no explanation yet. `given` are the gradients that backward returned. If
     another thread runs this search at the moment, do nothing.

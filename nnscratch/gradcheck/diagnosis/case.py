@@ -1,10 +1,10 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
 A hypothesis is a mistake that backward may contain. The predicted gradient is the gradient that a backward with this
-mistake returns. The misfit is the largest difference between the predicted gradient and backward's gradient, divided by
-the size of the gradient. The hypothesis is accepted if the misfit is less than 1e-4. If the error of backward's
-gradient is itself small, the misfit must also be less than a tenth of this error. directional_case.py contains the same
-test for derivatives along directions.
+mistake returns. For the mistake "sign flipped", it is the true gradient times -1. The misfit is the largest difference
+between the predicted gradient and backward's gradient, divided by the size of the gradient. The hypothesis is accepted
+if the misfit is less than 1e-4. If the error of backward's gradient is itself small, the misfit must also be less than
+a tenth of this error. directional_case.py contains the same test for derivatives along directions.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Case:
 
     @property
     def tolerance(self) -> Any:
-        """The largest difference at which two `observed` values count as equal."""
+        """Two `observed` values count as equal if they differ by at most this number."""
         return self.max_misfit * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
@@ -143,12 +143,12 @@ class Case:
 
     def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
         """Return True if the gradient from backward is the true gradient, shifted by `step` along each of `axes`.
-
-        Only the elements at the index `inside` are compared. At least one of them must be wrong.
+        `inside` is a tuple of slices. Only the elements that it selects are compared, and at least one of these
+        elements must be wrong in the gradient from backward.
         """
         off = np.abs(np.roll(self.true, (step,) * len(axes), axes) - self.given)[inside]
         error = np.abs(self.true - self.given)[inside]
-        return bool(off.max() <= self.max_misfit * self.scale < error.max())  # False for NaN
+        return bool(off.max() <= self.max_misfit * self.scale < error.max())  # a comparison with NaN is False
 
     def misfit(self, candidate: Any, given: Any = None) -> float:
         """Return the largest difference between `candidate` and the gradient from backward, divided by `scale`.

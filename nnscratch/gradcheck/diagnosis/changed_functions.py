@@ -44,7 +44,7 @@ COMPUTING = {  # modules whose C functions only compute; C functions of other mo
 }
 ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that do not only compute
 MORE_LINES = 10
-MAX_OWNERS = 50  # the largest number of functions with the same code object that are changed
+MAX_OWNERS = 50  # if many functions have the same code object, change at most this number of them
 
 
 @dataclass
@@ -89,7 +89,8 @@ class Function:
         finally:
             self.definition.body = body
         # The code object of `outer` contains the code object of the class. The code object of the class contains the
-        # code object of the function. Find both by their names, because there may be others, such as that of a lambda.
+        # code object of the function. Find both by their names, because there may be other code objects beside them,
+        # such as the code object of a lambda.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -137,7 +138,10 @@ class Runs:
         return old is not None and new is not None and np.array_equal(old, new, equal_nan=True)
 
     def _run(self, function: FunctionType, code: CodeType | None, measure: Callable[[], Any]) -> Any:
-        """Return ``measure()`` with a changed function, or None if there is no result."""
+        """Return the result of ``measure()`` while `function` runs `code`.
+
+        Return None if `code` is None, or if the run raises an error or executes too many lines.
+        """
         if code is None:
             return None
         held, tracer = function.__code__, sys.gettrace()
@@ -266,7 +270,7 @@ def recorded(run: Callable[[], Any]) -> Recorder:
 def is_used(runs: Runs, f: Function) -> bool:
     """Return True if a change of the function object `f.function` has an effect on backward.
 
-    Return False if each call of backward creates a new function object with the same code, and runs this new object.
+    It has no effect if each call of backward creates a new function object with the same code, and runs the new object.
     """
     body = f.definition.body
     f.definition.body = [ast.parse("raise RuntimeError").body[0], *body]
@@ -336,7 +340,8 @@ def class_of(code: CodeType) -> str:
 def without_declarations(node: ast.stmt) -> ast.stmt:
     """Return ``pass`` for a ``global`` or ``nonlocal`` statement, and any other statement unchanged.
 
-    The compiled function contains its statements twice, but such a statement is allowed only once.
+    The compiled function contains its statements twice. Python does not allow the second declaration, because the
+    variable is used before it.
     """
     return ast.copy_location(ast.Pass(), node) if isinstance(node, (ast.Global, ast.Nonlocal)) else node
 

@@ -1,8 +1,11 @@
 """Formulas for a wrong gradient that backward may use instead of the true gradient of one array inside forward.
 
-For example, backward may use only the gradient of one sample. used_gradients.py tests these formulas. Let g be the true
-gradient of an array u, and c the wrong gradient. `changed_gradients` yields tuples (rank, mistake, evidence, changes,
-free):
+For example, a student of softmax with cross-entropy writes ``dz = p`` and forgets to subtract the targets t: the true
+gradient of the scores z is p - t. For each such mistake, this file computes the wrong gradient. used_gradients.py tests
+which of these wrong gradients explains the gradients that backward returned.
+
+Let g be the true gradient of an array u inside forward, and let c be a wrong gradient of u. The function
+`changed_gradients` yields tuples (rank, mistake, evidence, changes, free):
 
     evidence    a text in which used_gradients.py replaces "%u" by the name of u
     changes     the arrays c - g, one for each iteration of a loop
@@ -28,8 +31,8 @@ import numpy as np
 
 TARGETS = "target's share missing"
 MASK, WRONG = "another mask applied", "upstream gradient wrong"
-MIN_MASKED = 6  # the smallest number of elements of a gradient that is tested for a mask
-MAX_ARRAYS = 16  # the largest number of arrays from which pairs are formed
+MIN_MASKED = 6  # a gradient with fewer elements is not tested for a mask
+MAX_ARRAYS = 16  # only pairs of the first MAX_ARRAYS arrays of forward are tested
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 
@@ -53,7 +56,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if the arrays of a masked gradient are large enough for a test, and are not 0 everywhere.
+    """Return True if `masked`, a gradient after a mask, has enough elements for a test, and some of them are not 0.
 
     A mask sets only some elements to 0. If all elements are 0, the mistake is not a mask, but a missing gradient.
     """
@@ -65,7 +68,7 @@ GRADIENT = "the gradient of %u"
 
 
 def formulas(g: np.ndarray) -> Iterator[Formula]:
-    """Yield (rank, mistake, evidence, function of g) for wrong gradients that are a function of the true gradient g."""
+    """Yield a `Formula` for each wrong gradient that can be computed from the true gradient g alone, such as |g|."""
     yield 2.3, MASK, f"{GRADIENT} is set to 0 where it is negative", lambda g: np.maximum(g, 0)
     yield 2.3, MASK, f"{GRADIENT} is set to 0 where it is positive", lambda g: np.minimum(g, 0)
     yield 2.4, "upstream gradient missing", f"{GRADIENT} is taken as 1 everywhere", np.ones_like
@@ -79,7 +82,11 @@ def formulas(g: np.ndarray) -> Iterator[Formula]:
 
 
 def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield wrong gradients: only the part of g at one index of an axis, g without this part, or this part repeated."""
+    """Yield a `Formula` for the part of g at one index of an axis, for g without this part, and for this part repeated.
+
+    For example, the gradient of sample 0 alone, the gradient without sample 0, and the gradient of sample 0 for all
+    samples.
+    """
     n = g.shape[axis]
     for k in {*range(min(n, 8)), n - 1}:
         index = f"{'sample' if axis == 0 or g.ndim == 2 else 'index'} {k} along axis {axis}"
@@ -91,7 +98,7 @@ def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
 
 
 def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield wrong gradients that are summed, averaged, reversed or shifted along an axis."""
+    """Yield a `Formula` for g summed along an axis, and for g averaged, reversed and shifted along it."""
     for f, words in ((np.sum, "sum"), (np.mean, "mean")):
         evidence = f"the {words} of {GRADIENT} along axis {axis} is used everywhere"
         yield 2.6, WRONG, evidence, lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)
@@ -104,7 +111,7 @@ def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
 
 
 def transposed_formulas(g: np.ndarray) -> Iterator[Formula]:
-    """Yield wrong gradients whose axes are exchanged, or that are reshaped instead of transposed."""
+    """Yield a `Formula` for g with exchanged axes, and for g reshaped where it must be transposed."""
     for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order == tuple(range(g.ndim)):
             continue
@@ -116,7 +123,7 @@ def transposed_formulas(g: np.ndarray) -> Iterator[Formula]:
 
 
 def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
-    """Return `g`, set to zero at all indices along an axis except `k`."""
+    """Return a copy of `g` in which only the elements at the index `k` along an axis are kept, and all others are 0."""
     found = np.zeros_like(g)
     at = (slice(None),) * axis + (k,)
     if k < g.shape[axis]:
@@ -138,9 +145,10 @@ def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 
 
 def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield wrong gradients without the part that comes from the targets of a loss.
+    """Yield (rank, mistake, evidence, changes, free) for a backward that leaves out the targets of a loss.
 
-    This part is a multiple of a constant array, or of the one-hot vectors of labels. An example is the -t in y - t.
+    For example, the true gradient is y - t with the targets t, and backward uses y. The missing term may be a multiple
+    of any constant array, or of the one-hot vectors of labels.
     """
     for values, name, constant in known:
         if constant and any(np.ptp(v) > 0 for v in values):
@@ -155,7 +163,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
 
 
 def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
-    """Return the one-hot rows of the labels `ids`. Return None if there are not `n` labels, or if one is too large."""
+    """Return the one-hot rows of the labels `ids`, or None if there are not `n` labels or a label is >= `classes`."""
     if len(ids) != n or ids.max() >= classes:
         return None
     found = np.zeros((n, classes))
@@ -164,7 +172,10 @@ def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
 
 
 def with_factors(site: Any, known: Known) -> Iterator[Change]:
-    """Yield wrong gradients that are the true gradient, multiplied or divided by an array of forward."""
+    """Yield (rank, mistake, evidence, changes, free): the true gradient times an array of forward, or divided by it.
+
+    The factor may also be the derivative of an activation function, such as 1 - v^2 for an array v of forward.
+    """
     gs = site.gradients
     for values, name, _ in known:
         inside = all((v > 0).all() and (v < 1).all() for v in values)
@@ -186,7 +197,10 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield wrong gradients that contain a wrong array of forward, as a factor or in a sum."""
+    """Yield (rank, mistake, evidence, changes, free) for wrong gradients with one array of forward instead of another.
+
+    The array may be a factor of the gradient, or a term of a sum.
+    """
     gs = site.gradients
     used = known[:MAX_ARRAYS]
     for (a, name, _), (b, other, _) in permutations(used, 2):

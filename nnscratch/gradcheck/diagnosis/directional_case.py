@@ -2,9 +2,9 @@
 
 Let f be the weighted sum of the outputs (projection.py). In directional mode, the elements of the true gradient of f
 are unknown. Only the derivatives of f along some directions v are known. Such a derivative is <true, v>, the sum of the
-products of the elements of the true gradient and of v. All elements are known in two other gradients: the gradient that
-backward returned, and the gradient that a hypothesis predicts. So their products with v can be computed, and compared
-with each other and with <true, v>.
+products of the elements of the true gradient and of v. Of two other gradients, all elements are known: the gradient
+that backward returned, and the gradient that a hypothesis predicts. So their products with v can be computed, and
+compared with each other and with <true, v>.
 
 A random direction changes all elements. Therefore, if two gradients agree along three random directions, all their
 elements agree. A hypothesis about a part of the array needs new measurements along directions that change only this
@@ -38,7 +38,7 @@ class DirectionalCase(Case):
     """
 
     by_element = False
-    max_misfit = MAX_MISFIT  # type: ignore[assignment]  # the misfit is relative to the error
+    max_misfit = MAX_MISFIT  # type: ignore[assignment]  # in this class, a misfit is divided by backward's error
 
     def __init__(
         self,
@@ -94,12 +94,13 @@ class DirectionalCase(Case):
         return MAX_MISFIT * self.errors + self.noise if self.usable else 0.0
 
     def rounding_error(self) -> float:
-        # Rounding errors have random signs, so their sum is about as large as the norm of the terms.
+        # <given, v> is a sum. The rounding errors of its terms have random signs, so the error of the sum is about as
+        # large as the norm of the terms, times the machine epsilon.
         sizes = np.array([np.linalg.norm(self.given * v) for v in self.directions])
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 
     def wrong_elements(self) -> int:
-        """Return 1 if an error in one element explains the errors along all directions, else the size of the array."""
+        """Return 1 if a single wrong element explains the errors along all directions, else the size of the array."""
         off = self.observe(self.given) - self.slopes
         moves = np.array([np.ravel(v) for v in self.directions])
         lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)
@@ -120,10 +121,11 @@ class DirectionalCase(Case):
         return (f[0] - f[1]) / (2 * h)
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """For each of `count` blocks along `axis`, measure derivatives along directions that move only this block.
+        """Return (given, true, tolerance), as in `Case`, but with derivatives in place of elements.
 
-        Return (given, true, tolerance), as in `Case`. Return None if the sum of the derivatives of all blocks differs
-        from the derivative along the whole direction, or if no block is right.
+        For each of `count` blocks along `axis`, measure derivatives along directions that move only this block. Return
+        None if the sum of the derivatives of all blocks differs from the derivative along the whole direction, or if no
+        block is right.
         """
         if not self.usable:
             return None

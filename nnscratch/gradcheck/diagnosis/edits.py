@@ -16,6 +16,8 @@ If a change makes the gradients right, backward contains the mistake on the left
     loop in the wrong order             the iterations of a loop in the reverse order
     stride forgotten                    an index with another factor
 
+For example, if ``dx = dy @ W`` becomes right as ``dx = dy @ W.T``, the mistake is "transposed".
+
 statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree
 of the function. It undoes the change after the function is compiled.
 """
@@ -52,8 +54,9 @@ class Edit:
     mistake, evidence : str
         As in a Diagnosis.
     line : int
+        The number of the line of the statement that contains the expression.
     statement : str
-        The line and the source of the statement that contains the expression.
+        The source of this statement.
     slot : Slot
         The position of the expression in the syntax tree.
     new : ast.expr
@@ -143,9 +146,10 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
 
 
 def attributes_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes that the function reads and that are arrays or numbers, such as {"self.x": the array}.
+    """Return {source: value} for each attribute that the function reads, such as {"self.x": the array}.
 
-    The result also contains all other arrays of ``self``, because backward may need one of them.
+    Leave out attributes that are neither arrays nor numbers. The result also contains all other arrays of ``self``,
+    because backward may need one of them.
 
     Examples
     --------
@@ -186,7 +190,7 @@ Change = tuple[float, str, str, Any]  # rank, mistake, words, new expression
 def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
     """Yield (rank, mistake, words, new expression) for each change of the expression `node`.
 
-    "%e" in the words is later replaced by the source of `node`.
+    `words` is a text for the report, in which "%e" is later replaced by the source of `node`.
 
     Parameters
     ----------
@@ -210,7 +214,7 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes`: for a variable, another variable, the square, and the transpose."""
+    """Yield tuples as in `changes`: for a variable, another variable, its square, and its transpose."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
@@ -249,7 +253,7 @@ def other_operations(node: Any) -> Iterator[Change]:
 
 
 def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes`: for ``a > 0``, the comparisons ``a < 0``, and ``a > b`` with another variable b."""
+    """Yield tuples as in `changes`: for ``a > 0``, the comparison ``a < 0``, and ``a > b`` for other variables b."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned

@@ -1,5 +1,9 @@
 """Mistakes about an output y = phi(x) that forward computes element by element, and about its Jacobian.
 
+For example, forward is ``y = np.tanh(x)``, and a student returns ``dy * (1 - x**2)``, where ``dy * (1 - y**2)`` is
+right. To find this mistake, divide backward's gradient by dy, and compare the quotient with the formulas that students
+use.
+
 The array of the case is called x. Backward must return dy * phi'(x), and the slope is the factor phi'(x). The functions
 share these arguments:
 
@@ -48,7 +52,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
 
 def rank_of_slopes(case: Case) -> float:
-    """Return the number that is added to the rank of a mistake in the slope phi'(x). Lower ranks are reported first.
+    """Return the number to add to the rank of a mistake in the slope phi'(x). Mistakes with lower ranks come first.
 
     For example, forward computes y = w * tanh(x). If backward leaves out w, the slope looks wrong, but the mistake is
     the missing weight. So if the check differentiates several arrays, the number is positive. Then a mistake that names
@@ -110,6 +114,8 @@ def wrong_slope(case: Case, slope: np.ndarray, R: np.ndarray, y: np.ndarray) -> 
 
 def slope_at_wrong_value(case: Case, R: np.ndarray, y: np.ndarray, is_mask: bool) -> None:
     """Test whether backward computes phi' at a wrong value: at dy, at y, or at x with a formula that needs y.
+
+    An example is tanh with 1 - x^2: the formula 1 - y^2 needs the output y.
 
     `is_mask` is True if phi' is 0 or one other number.
     """
@@ -192,7 +198,7 @@ def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
 
 
 def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """Test whether backward uses only the diagonal of the Jacobian, such as s (1 - s) for softmax, or no Jacobian."""
+    """Test whether backward uses only the diagonal of the Jacobian, such as s (1 - s) for softmax, or returns dy."""
     if len(outputs) == 1 and R.size == case.true.size and not J.is_diagonal:
         shape = case.shape
         if J.diagonal is not None:

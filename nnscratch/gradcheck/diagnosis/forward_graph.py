@@ -23,7 +23,7 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # the largest number of iterations in a loop over layers; each of them is also tested alone
+MAX_LAYERS = 6  # if a loop has at most this number of iterations, they may be layers: each is also tested alone
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
 
@@ -42,7 +42,7 @@ class ForwardGraph:
         The operations of `nodes`, grouped in families. The key is `Node.family`.
     producers, consumers : dict of tuple to list of Node
         For each array inside forward, the operations that compute the array, and the operations that have the array as
-        an active operand. The keys are the `content_key` of the array.
+        an active operand. The key of an array is its `content_key`.
     can_be_wrong : set of (tuple, int), or None
         The edges at which one mistake can explain all wrong gradients. None if every edge is possible.
     outputs : set of tuple
@@ -87,7 +87,7 @@ class ForwardGraph:
                 keys = tuple(content_key(v) for v in values)
                 if keys not in of_count or is_better_name(name, of_count[keys][1]):
                     of_count[keys] = (values, name)
-                alone = found.setdefault(1, {})  # here, the value in each iteration is an array of its own
+                alone = found.setdefault(1, {})  # this entry contains the value in each iteration as a separate array
                 for key, value in zip(keys, values, strict=True) if 1 < len(nodes) <= MAX_LAYERS else ():
                     alone.setdefault((key,), ([value], name))
         return found
@@ -95,7 +95,7 @@ class ForwardGraph:
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
         """Yield (values, name) for each float variable or float output with the same shape as the operand (nodes, j).
 
-        `values` contains the array in each iteration of the loop.
+        `values` is a list with the value of the variable or output in each iteration of the loop.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -115,10 +115,10 @@ class ForwardGraph:
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (nodes, j, name) for every edge, like `edges`, but each edge only once.
+        """Yield (nodes, j, name) for every edge, as `edges` does, but yield each array only once.
 
-        If only one operation reads a result, `edges` yields the same array twice: as the result of one operation, and
-        as an operand of the next operation. `single_edges` yields it only as an operand.
+        If only one operation reads a result, `edges` yields this array twice: as the result of one operation, and as an
+        operand of the next operation. `single_edges` yields the array only as an operand.
         """
         for nodes, j, only in self.edges():
             if j == -1:
@@ -128,14 +128,14 @@ class ForwardGraph:
             yield nodes, j, only
 
     def producer(self, array: Any, number: int) -> Node | None:
-        """Return the last operation before operation `number` whose result is `array`, or None."""
+        """Return the operation that computes `array`: the last such operation before operation `number`, or None."""
         made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """Return the name of the operand (nodes, j), if it is the same differentiated array in all iterations.
+        """Return the name of the differentiated array that is the operand (nodes, j) in all iterations.
 
-        Otherwise return None.
+        Return None if there is no such array.
         """
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
@@ -143,9 +143,9 @@ class ForwardGraph:
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
         """Yield (nodes, j, name) for every active operand, and for the result of every operation with such an operand.
 
-        `nodes` is a family, and `j` is the index of the operand, or -1 for the result. `name` is the name of the
-        operand if it is a differentiated array, else None. Unless `every` is True, leave out the edges at which no
-        mistake can explain the wrong gradients.
+        `nodes` is a family, and `j` is the index of the operand, or -1 for the result. If the operand is a
+        differentiated array, `name` is the name of this array, else None. If `every` is False, leave out the edges at
+        which no mistake can explain the wrong gradients.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
@@ -201,7 +201,7 @@ class ForwardGraph:
         return made.name != "add" or any(self.is_affine([made], k) for k in range(2))
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f if the result of the operation `node` is moved along the direction `v`."""
+        """Return the derivative of f along the direction `v`, which moves the result of the operation `node`."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -248,9 +248,9 @@ class ForwardGraph:
 
 
 def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
-    """Return a dictionary: the key is the number of an operation, and the value is a list with one item per operand.
+    """Return, for the number of each operation, a list of the operations that compute its operands.
 
-    The item is the operation that computes the operand, or None.
+    The list has one item for each operand: an operation, or None if no operation computes this operand.
     """
     made: dict[tuple, Node] = {}
     found: dict[int, list[Node | None]] = {}
@@ -263,9 +263,9 @@ def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
     """Return the families with at least one operation that affects the output.
 
-    The other operations compute values for backward. In a function that returns a loss and its gradient, the whole
-    backward consists of such operations. The weighted sum f of the outputs does not depend on them. So no hypothesis
-    about them can be right.
+    All other operations compute values for backward. In a function that returns a loss and its gradient, the whole
+    backward consists of such operations. The weighted sum f of the outputs does not depend on these operations. So no
+    hypothesis about them can be right.
     """
     centre = tape.value()
 
@@ -300,7 +300,7 @@ def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
 
 
 def name_of_result(node: Node) -> str:
-    """Return the name of the variable that the result is assigned to, or the source of the expression."""
+    """Return the name of the variable to which the code assigns the result, or else the source of the expression."""
     return node.result_name or node.expression
 
 

@@ -4,6 +4,10 @@ A hypothesis is a mistake that backward may contain. To test it, forward is chan
 another derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
 gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
 
+For example, forward computes ``h = np.tanh(z)``, and a student forgets the factor 1 - h^2: ``dz = dh``. The changed
+forward gives np.tanh the derivative 1. Its gradients equal those of backward, so the evidence names the line of
+np.tanh.
+
 A loop executes the same operation once in each iteration. In this folder, these executions are a family: a list with
 one `Node` for each iteration. In a report, an iteration is called a round. If forward uses an array w as an operand
 several times, each of these operands is an occurrence of w.
@@ -62,7 +66,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             if tester.usable:
                 try_hypotheses(cases, graph, tester, report.notes)
                 if tester.fixed and not all(case.found for case in cases.values()):
-                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum in softmax
+                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum that softmax subtracts
                     tester.fixed = {}
                     try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
@@ -72,8 +76,8 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 
 # The evidence for these mistakes already says which iterations are wrong.
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
-MAX_SIZE = 400  # the largest array for which this file runs forward once for each element
-MANY_FAMILIES = 12  # from this number of families on, first find the operations at which backward can be wrong
+MAX_SIZE = 400  # for an array with more elements, this file does not run forward once for each element
+MANY_FAMILIES = 12  # for this number of families or more, first find the operations at which backward can be wrong
 KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
     upstream_missing,
     wrong_slopes,
@@ -173,7 +177,7 @@ def in_some_rounds(
         if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS or h.mistake.startswith("only the "):
             continue
         if h.mistake == "a path missing" and h.only and len(rounds) > 2:
-            continue  # wrong_uses finds the iterations that are not counted
+            continue  # wrong_uses.py finds the iterations that backward leaves out
         last, first = max(rounds), min(rounds)
         kept = [[r for r in rounds if r != last], [r for r in rounds if r != first], *([r] for r in rounds)]
         for some in kept[2:] if len(rounds) == 2 else kept:
@@ -207,9 +211,10 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
 
 
 def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
-    """Return True if the operation `node` multiplies masked values of dropout by a scale, and `c` undoes this product.
+    """Return True if backward leaves out the scale of dropout, such as the 2 in h = 2 * (x * mask).
 
-    `c` is the ratio of backward's gradient to the true gradient.
+    `node` is the operation that may multiply the masked values by the scale or divide them by it. `c` is the ratio of
+    backward's gradient to the true gradient: 1 / 2 in the example.
     """
     if node.name not in ("multiply", "divide") or len(node.operands) != 2:
         return False
@@ -240,7 +245,8 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of a backward that multiplies the gradient of an operand by `c`. `path` names the operand."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
-    # If all variables are numbers, c cannot be the length of an axis.
+    # For arrays, a factor such as c = 3 is often the length of an axis along which backward forgets to take a mean.
+    # Plain numbers have no axes, so c = 3 shows that backward adds the gradient three times.
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())
     if c == -1:
         case.add(1.05, "sign flipped", evidence, place)
@@ -252,7 +258,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
 
 
 def counted(c: float) -> str:
-    """Return in words that backward multiplies a gradient by `c`, for example "is counted twice" if `c` is 2."""
+    """Return a text which says that backward multiplies a gradient by `c`, for example "is counted twice" for 2."""
     if abs(c + 1) < 1e-4:
         return "has the wrong sign"
     whole = abs(c - round(c)) < 1e-4
@@ -260,10 +266,9 @@ def counted(c: float) -> str:
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
-    """Test a gradient of the wrong shape: backward may return the gradient of a result inside forward instead.
+    """Test a gradient of the wrong shape: it may be the gradient of a result inside forward.
 
-    For example, forward computes y = x @ w. If backward does not multiply dy by x.T, it returns dy as the gradient of
-    w.
+    For example, forward computes y = x @ w, and a student writes ``dw = dy`` instead of ``dw = x.T @ dy``.
     """
     for case in cases.values():
         given = case.given
@@ -293,7 +298,10 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 
 
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
-    """Test a gradient of the wrong shape: backward may have summed it over the wrong axis, or over all axes."""
+    """Test a gradient of the wrong shape: it may be a sum over the wrong axis, or over all axes.
+
+    For example, a student writes ``db = dy.sum()`` or ``db = dy.sum(axis=1)`` instead of ``db = dy.sum(axis=0)``.
+    """
     given = case.given
     for nodes, j, only in graph.edges():
         node = nodes[0]

@@ -1,7 +1,9 @@
 """Find the derivative that backward used for a function y = phi(u) inside forward.
 
 movements.py solves linear equations for the gradient that backward computed for u. This gradient, divided by the
-gradient of y, is the derivative that backward used instead of phi'(u).
+gradient of y, is the derivative that backward used instead of phi'(u). For example, forward computes ``h =
+np.tanh(u)``, and a student writes ``du = dh * (1 - u**2)``. Then the quotient is 1 - u^2, and slope_formulas.py finds
+this formula.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
 from .wrong_slopes import ElementwiseFunction, find_functions
 
-MAX_SIZE = 64  # the largest number of elements of an array u whose gradient is computed
+MAX_SIZE = 64  # if an array u has more elements, the equations for its gradient are not solved
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """If the gradient of an array is not explained yet, search for a function with a wrong derivative in backward."""
+    """If a wrong gradient is not explained yet, search forward for a function whose derivative is wrong in backward."""
     if all(case.found for case in cases.values()) or len(tester.cases) < len(cases):
         return
     movements = tester.movements or measure_movements(graph, tester)

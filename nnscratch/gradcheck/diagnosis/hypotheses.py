@@ -15,8 +15,9 @@ two forward passes test a hypothesis about all arrays together, even if the arra
 
 The error of backward along v is the difference between <given, v> and the derivative of the unchanged forward. The
 tester compares the two numbers along three random directions. It accepts a hypothesis if, along each direction, they
-differ by at most 1e-4 times this error, plus the noise of the finite differences. Along a direction with a tiny error,
-the changed forward has more noise than that. So each direction is the one with the largest error of several draws.
+differ by at most 1e-4 times this error, plus the noise of the finite differences. If the error is tiny, the noise of
+the changed forward may be larger than this limit. So the tester draws several directions, and uses the one with the
+largest error.
 
 In directional mode, the tester uses the directions that the check has measured. If a direction moves several arrays,
 the true derivative is a sum with one term for each array.
@@ -36,8 +37,8 @@ from .case import Case
 from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
-DRAWS = 5  # the number of random directions from which one is chosen
-BUDGET = 80_000_000  # the largest number of elements that all runs read and write; an operation counts as at least 200
+DRAWS = 5  # the number of random directions that are drawn; the one with the largest error is used
+BUDGET = 80_000_000  # the largest number of elements that all runs read and write; each operation counts as 200 or more
 
 
 @dataclass
@@ -211,7 +212,7 @@ class HypothesisTester:
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
-        """Return True if the forward with the changes of `h` has the derivative `direction.given`."""
+        """Return True if the forward with the changes of `h` has the derivative `direction.given` along `direction`."""
         above = self.value_after(h.changes, direction, h.weights, self.h)
         if h.changes and h.weights is None and not direction.may_match((above - self.centre) / self.h):
             return False
@@ -259,7 +260,7 @@ class HypothesisTester:
     def explained_arrays(self, h: Hypothesis) -> list[str]:
         """Return the names of the wrong arrays whose gradients the hypothesis `h` explains.
 
-        Return [] if the hypothesis predicts a wrong gradient for an array whose gradient is right.
+        Return [] if the hypothesis predicts a wrong gradient for an array for which backward returned the right one.
         """
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):

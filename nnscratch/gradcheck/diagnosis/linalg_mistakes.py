@@ -1,5 +1,9 @@
 """Hypotheses about inverses, solutions of linear equations, and determinants.
 
+For example, forward computes ``Y = np.linalg.inv(A)``, and a student returns ``-Y @ dY @ Y`` instead of
+``-Y.T @ dY @ Y.T``. To test this, forward is changed: np.linalg.inv gets the derivative that belongs to the wrong
+formula. If the gradients of the changed forward equal those of backward, the mistake is found.
+
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
@@ -14,8 +18,8 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# Each entry contains the rank, the mistake, a description of the wrong backward, and a function. For the increments dA
-# and db of the operands, the function returns the increment of the result in a changed forward. The gradient of this
+# For each operation: a list of (rank, mistake, description of the wrong backward, function). For the increments dA and
+# db of the operands, the function returns the increment of the result in a changed forward. The gradient of this
 # changed forward is the gradient that the wrong backward returns.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [

@@ -6,10 +6,12 @@
     only the last time step counted    the same, in all iterations of a loop except the last
     upstream gradient missing          backward uses 1 as the gradient of a result or an output
 
+For example, forward computes ``h = np.tanh(x[t] @ Wx + h @ Wh)`` in a loop, and a student forgets ``dh = dz @ Wh.T``.
+To test this, forward is changed so that no gradient passes through the h in ``h @ Wh``.
+
 An edge is an operand or the result of an operation. In the arguments of the functions, `nodes` are the executions of
 one operation in all iterations of a loop, and `j` is the index of the operand, or -1 for the result. To cut an edge
-means to change forward so that the gradient along this edge is zero. In a report, an iteration is called a
-round.
+means to change forward so that the gradient along this edge is zero. In a report, an iteration is called a round.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: report the last cut
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: prefer the last cut
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
@@ -129,7 +131,10 @@ def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward treats two statistics as constants, such as a mean and a deviation."""
+    """Yield hypotheses in which backward treats two statistics as constants, such as a mean and a deviation.
+
+    For example, a student of batch normalisation writes ``dx = dxhat / std``, as if mean and std did not depend on x.
+    """
     small = [
         (nodes[0], j)
         for nodes, j, only in graph.edges(every=True)

@@ -1,4 +1,4 @@
-"""Find the operations of forward whose backward may contain the mistake.
+"""Find the operations of forward for which backward may compute a wrong gradient.
 
 Suppose that only one step of backward is wrong: the step that computes the gradient of a result u inside forward. Let
 delta be the error of this step: the computed gradient of u minus the true gradient of u. Move the differentiated arrays
@@ -26,7 +26,7 @@ from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
 SPARE = 5  # the number of directions minus the number of unknowns: the additional equations test the solution
-MAX_RESIDUAL = 1e-2  # the largest residual of a solution that explains the errors, relative to the largest error
+MAX_RESIDUAL = 1e-2  # a solution explains the errors if its residuals are below this fraction of the largest error
 
 
 @dataclass
@@ -64,8 +64,8 @@ class Movements:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
         `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
-        directions move it, and they may be too few to decide. Then return True if at most three arrays are wrong. If
-        more arrays are wrong, return False, because the later tests of the result would take too long.
+        directions move this array, and they may be too few to decide. Then return True if at most three arrays are
+        wrong. If more arrays are wrong, return False, because the later tests of the result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -163,10 +163,11 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges. An edge is a pair: the key of a family, and the index of an operand, or -1.
+    """Return two sets of edges: those at which one mistake can explain all wrong gradients, and those for one gradient.
 
     The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
-    set contains the edges at which one mistake can explain the errors of one array.
+    set contains the edges at which one mistake can explain the errors of one array. An edge is a pair (key of a family,
+    j). For an operand, j is its index. For the result of the operation, j is -1.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

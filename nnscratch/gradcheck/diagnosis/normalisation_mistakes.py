@@ -1,4 +1,7 @@
-"""Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
+"""Hypotheses about normalisation: backward uses a wrong mean or deviation, or differentiates one that is a constant.
+
+For example, a student of batch normalisation divides by the variance instead of the standard deviation, or takes the
+means of backward over axis 1, although forward takes them over axis 0.
 
 Batch normalisation and similar layers compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
 let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. The increment of an array
@@ -40,9 +43,9 @@ def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:
-    """Yield hypotheses about one result inside forward. The result is normalised along `axes`.
+    """Yield hypotheses about one result inside forward that is normalised along `axes`.
 
-    `nodes` are the operations that compute the result, one for each iteration of a loop.
+    `nodes` are the operations that compute this result, one for each iteration of a loop.
     """
     place = nodes[0].place
     read = normalised_array(graph, nodes, axes)
@@ -57,9 +60,9 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 
 
 def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> tuple[list[Node], int] | None:
-    """Find the array x from which forward computes the result of `nodes`, xhat = (x - mean) / s.
+    """Return (operations, j) for the array x from which forward computes the result of `nodes`, xhat = (x - mean) / s.
 
-    Return the operations that read x, and the index of the operand. Return None if there is no such array.
+    The operations read x as their operand `j`. Return None if there is no such array.
     """
     h = nodes[0].result
     for sources, j, _ in graph.edges():

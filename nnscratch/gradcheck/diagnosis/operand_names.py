@@ -1,4 +1,4 @@
-"""Name the operands of operations whose source does not show them.
+"""Name the operands that the source of an operation does not show.
 
 There are two such cases. If ``exec`` runs a string, there is no source text. If a library runs the operation, the
 source shows only the call: ``x.var(axis=0)`` runs six operations, and only the first one reads x. In both cases, an
@@ -50,7 +50,7 @@ def is_inside_numpy(node: Node) -> bool:
 
 
 def users_calls(node: Node) -> list[tuple]:
-    """Return the calls that lead to an operation, as (file, function, position), without those in NumPy's files."""
+    """Return (file, function, position) for each call that leads to an operation, except calls in NumPy's files."""
     return [call for call in node.family[2:] if not call[0].startswith(NUMPY)]
 
 

@@ -79,10 +79,10 @@ def other_weights(weights: Any, rng: np.random.Generator) -> Any:
 def cases_at_this_point(
     cases: dict[str, Case], given: dict[str, np.ndarray], true: dict[str, np.ndarray]
 ) -> tuple[dict[str, Case], Right]:
-    """Return (wrong, right) for the current values of the arrays.
+    """Return two dictionaries for the current values of the arrays: the wrong gradients, and the right gradients.
 
-    `wrong` contains a new case for each array of `cases` whose gradient is wrong for these values too. `right` contains
-    the gradient from backward and the true gradient of each array whose gradient is right.
+    The first contains a new `Case` for each array of `cases` whose gradient is wrong for these values too. The second
+    contains, for each array whose gradient is right, the gradient from backward and the true gradient.
     """
     wrong, right = {}, {}
     for name, t in true.items():
@@ -98,7 +98,7 @@ def cases_at_this_point(
 
 
 def central_differences(projection: Projection, name: str) -> np.ndarray:
-    """Return the gradient of the weighted sum of the outputs with respect to the array `name`."""
+    """Return the true gradient of the weighted sum of the outputs with respect to the array `name`."""
     array = projection.variables[name]
     found = np.empty(array.shape)
     for index in np.ndindex(array.shape):
@@ -113,6 +113,6 @@ def central_differences(projection: Projection, name: str) -> np.ndarray:
 
 
 def explanation(diagnosis: Diagnosis) -> tuple[str, str, str]:
-    """Return (mistake, place, factor). Two diagnoses with equal tuples explain a gradient in the same way."""
+    """Return (mistake, place, factor): two diagnoses with the same three values explain a gradient in the same way."""
     factor = diagnosis.evidence.split(";")[0] if diagnosis.mistake == "scaled by a constant" else ""
     return diagnosis.mistake, diagnosis.place, factor

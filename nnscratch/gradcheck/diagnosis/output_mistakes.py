@@ -1,5 +1,9 @@
 """Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output.
 
+For example, the loop of backward is ``for t in range(T - 1)`` instead of ``for t in range(T)``, so the last time step
+is missing. To find this mistake, set dy to zero at the last time step, and multiply the Jacobian by this dy. The
+product is the gradient that the wrong backward returns.
+
 The functions share these arguments:
 
     J           the Jacobian of the outputs with respect to the array of the case (jacobian.py)
@@ -27,7 +31,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements of a Jacobian; in direc
 
 
 def output_mistakes(case: Case) -> None:
-    """Add mistakes to `case`. To find them, measure the Jacobian of the outputs with respect to the case's array."""
+    """Measure the Jacobian of the outputs with respect to the array of `case`, and use it to find mistakes."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]
@@ -135,10 +139,10 @@ def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
 
 
 def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return a mask that counts only the elements of one output at one index along an axis.
+    """Return a mask that is 1 only at one index along an axis of one output.
 
-    The mask is 1 at these elements and 0 at all other elements of the outputs. All outputs are concatenated in a flat
-    array of `size` elements, and the mask has the same length. The slice object `own` selects the elements of one
+    The mask is 0 at all other elements of the outputs. All outputs are concatenated in a flat array of `size`
+    elements, and the mask has the same length. The slice object `own` selects the elements of one
     output in this flat array, and `shape` is the shape of this output.
     """
     inside = np.zeros(shape)
@@ -149,7 +153,7 @@ def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int
 
 
 def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return a mask that counts one index along an axis of one output, and all elements of all other outputs.
+    """Return a mask that is 1 at one index along an axis of one output, and at all elements of all other outputs.
 
     The arguments are those of `mask_at`.
     """

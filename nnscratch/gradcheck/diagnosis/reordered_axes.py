@@ -1,4 +1,9 @@
-"""Test whether the gradient is transposed, reshaped, reversed along an axis, or shifted along one or more axes."""
+"""Test whether the gradient is transposed, reshaped, reversed along an axis, or shifted along one or more axes.
+
+For example, a student writes ``dW = (x.T @ dy).T`` for a square W, or ``dx = dpadded[2:, :]`` instead of
+``dpadded[1:-1, :]``. To find such a mistake, undo it in backward's gradient, and compare the result with the true
+gradient.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,11 @@ import numpy as np
 
 from .case import Case
 
-MAX_SHIFT = 2  # the largest shift that is tested; a padding of this width may be cut off at the wrong side
+MAX_SHIFT = 2  # the largest shift that is tested; a backward may forget a padding of this width
 
 
 def reordered_axes(case: Case) -> None:
-    """Test whether the gradient is transposed, reshaped, reversed or shifted."""
+    """Test whether backward's gradient is the true gradient, transposed, reshaped, reversed or shifted."""
     given, shape = case.given, case.shape
     if len(shape) >= 2:
         words = "given = true with its last two axes exchanged"
@@ -51,8 +56,8 @@ def axes_in_words(axes: tuple[int, ...]) -> str:
 def shifted(case: Case) -> None:
     """Test whether the gradient is shifted along one, two or three axes, by the same step along each.
 
-    An example is the gradient of a padded image, if backward cuts off the padding at one side only. After the shift,
-    the elements at one end of each axis may have any value.
+    An example is the gradient of a padded image, if backward cuts off the padding at one side only. A shift leaves the
+    elements at one end of each axis without a value. So these elements may have any value.
     """
     for count in (1, 2, 3):
         for step in (s for size in range(1, MAX_SHIFT + 1) for s in (size, -size)):

@@ -1,5 +1,8 @@
 """Formulas that backward may use instead of phi'(u) for y = phi(u), and a search for the formula of a wrong backward.
 
+For example, forward computes ``y = np.tanh(u)``, and a student writes ``du = dy * (1 - y)``, where ``dy * (1 - y**2)``
+is right.
+
 The slope is the factor that backward uses as the derivative of y with respect to u. `slope_formulas` lists wrong
 formulas for the slope. `name_slope` searches for the formula of the slope that a wrong backward used: a formula of the
 list, another mask, or a polynomial.
@@ -29,8 +32,8 @@ def slope_formulas(
     u, y, d : ndarray
         The input u, y = phi(u) and d = phi'(u), element by element.
     phi, slope_at : callable
-        Functions that compute phi and phi' for any array with the shape of `u`. They return None if forward cannot
-        compute phi of this array.
+        ``phi(a)`` computes phi, and ``slope_at(a)`` computes phi', for any array `a` with the shape of `u`. They return
+        None if forward cannot compute phi(a).
     """
     own = polynomial_in(y, d)
     if own is not None:
@@ -176,11 +179,11 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return a text for the report: backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
+    """Return a text for the report which says how backward's mask `g` differs from `d`, the mask of forward.
 
-    A mask contains the number `on` at the elements that it passes, and 0 at all other elements. The text contains the
-    threshold of backward's mask, if the mask has a threshold. Return None if `g` is not a mask, or if it
-    passes all elements or none.
+    A mask contains the number `on` at the elements that it passes, and 0 at all other elements. For example, if `g`
+    passes all inputs above some number, the returned text names this threshold. Return None if `g` is not a mask, or if
+    it passes all elements or none.
     """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]

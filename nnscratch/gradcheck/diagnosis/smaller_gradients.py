@@ -9,7 +9,7 @@ from .reordered_axes import axes_in_words, axis_sets
 
 
 def summed_to_fewer_elements(case: Case) -> None:
-    """Test whether the gradient is the sum of the true gradient over some axes."""
+    """Test whether backward's gradient is the sum of the true gradient over some axes."""
     if case.found or case.given.size >= case.true.size:
         return
     for where in axis_sets(case.true.ndim):

@@ -1,5 +1,9 @@
 """Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it.
 
+For example, a student of y = softmax(x) writes ``dx = y * (1 - y) * dy``, where ``y * (dy - (y * dy).sum())`` is right.
+To test this, forward is changed: its softmax gets the derivative that belongs to the wrong formula. If the gradients of
+the changed forward equal those of backward, the mistake is found.
+
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
@@ -108,9 +112,9 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return a wrong increment of softmax or log-softmax for the increment `d` of the input.
+    """Return the increment that softmax or log-softmax has for the increment `d` of its input, if backward is wrong.
 
-    The sum in the Jacobian is taken over the wrong `axis`. `y` is the softmax.
+    This backward takes the sum in the Jacobian over the wrong axis `axis`. `y` is the softmax.
     """
     total = (y * d).sum(axis=axis, keepdims=True)
     return y * (d - total) if function is softmax else d - total

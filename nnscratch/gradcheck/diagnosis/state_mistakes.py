@@ -46,7 +46,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def find_states(graph: ForwardGraph) -> list[Uses]:
-    """Return the occurrences of each state. A state is an array that one iteration computes and a later one reads."""
+    """Return the occurrences of each state: an array that one iteration computes and a later iteration reads."""
     states: dict[tuple, Uses] = {}
     for nodes, j, _ in graph.edges(every=True):
         last = nodes[-1]
@@ -59,9 +59,9 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes of forward that make the gradient of a state zero, at all operations that read the state.
+    """Return the changes of forward after which a state gets no gradient from the operations that read it.
 
-    The gradient is zero in all iterations of the loop. If `later_only` is True, the first iteration is not changed.
+    All iterations of the loop are changed. If `later_only` is True, all except the first are changed.
     """
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
@@ -71,10 +71,10 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes of forward that have the same effect as a backward that never resets the gradient of a state.
+    """Return the changes of forward for this mistake: backward never resets the gradient of a state.
 
-    Forward is changed in every iteration: the increment of the state is replaced by a sum. The terms of the sum are the
-    increments of the state in this iteration and in all earlier iterations.
+    The changed forward has the gradients that such a backward returns. In every iteration, the increment of the state
+    is replaced by a sum: the increments of the state in this iteration and in all earlier iterations.
     """
     carried: dict[int, Any] = {}
 
@@ -90,10 +90,10 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
-    """Return the changes of forward that have the same effect as a backward with ``dh = dh + ...`` in its loop.
+    """Return the changes of forward for this mistake: the loop of backward contains ``dh = dh + ...``.
 
-    This backward adds the gradient of the next state to the gradient of each state. The changed forward adds the
-    increment of each state to the increment of the next state.
+    The changed forward has the gradients that such a backward returns. Backward adds the gradient of the next state to
+    the gradient of each state. The changed forward adds the increment of each state to the increment of the next state.
     """
     (readers, j), moved = uses[0], {}
     makers = [graph.producer(later.operands[j], later.number) for later in readers[1:]]
@@ -120,7 +120,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield (other values, description): `values` shifted by one iteration of the loop, or in the reversed order.
+    """Yield (other values, description): the list `values` shifted by one iteration of a loop, or in reversed order.
 
     Parameters
     ----------

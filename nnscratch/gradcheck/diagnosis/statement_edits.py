@@ -1,6 +1,8 @@
 """Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, another index, another order of a loop.
 
-edits.py lists these changes of whole statements, and also changes of single expressions.
+For example, the loop of backward contains ``dW = x[t].T @ dz``, so dW is the gradient of one time step only. With
+``dW += x[t].T @ dz``, the gradient is right, so the statement contains the mistake. edits.py adds these changes to its
+changes of single expressions, and backward_edits.py tries them all.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ BLOCKS = ("body", "orelse", "finalbody")
 def statement_edits(
     definition: ast.FunctionDef, known: dict[str, Any]
 ) -> Iterator[tuple[float, str, str, ast.stmt, Place, Any]]:
-    """Yield (rank, mistake, words, statement, place, new node) for each change.
+    """Yield (rank, mistake, words, statement, place, new node) for each change of a statement.
 
+    `words` is a text for the report. `place` says which node of the syntax tree the new node replaces. The argument
     `known` contains the arrays and numbers that the function uses. The keys are their names.
     """
     looped = {id(n) for loop in ast.walk(definition) if isinstance(loop, (ast.For, ast.While)) for n in ast.walk(loop)}

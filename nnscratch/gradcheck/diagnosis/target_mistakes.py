@@ -1,4 +1,9 @@
-"""Mistakes about the targets of a loss: shifted by one, left out, or with the sign flipped."""
+"""Mistakes about the targets of a loss: shifted by one, left out, or with the sign flipped.
+
+For example, forward of a language model compares the scores at position t with the token ids[t + 1], and a student
+subtracts 1 at ids[t] in backward. To find this mistake, run forward with the wrong targets. If its derivatives equal
+the gradients from backward, backward uses these targets.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,10 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Test whether backward uses wrong targets, and add these mistakes to `cases`.
+    """Test whether backward uses wrong targets. If it does, add the mistake to `cases`.
 
-    Run forward with wrong targets, and compare its derivatives with the gradients from backward. The wrong targets are
-    integers that are shifted by one, and arrays that are replaced by zeros or negated. If the output is a loss, every
-    array that is not differentiated may be a target.
+    The wrong targets are integers that are shifted by one, and arrays that are replaced by zeros or negated. If the
+    output is a loss, every array that is not differentiated may be a target.
     """
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}

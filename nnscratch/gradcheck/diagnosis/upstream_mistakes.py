@@ -7,7 +7,8 @@ derivative of f is then sum(R' * dy/dv). Each direction gives one such linear eq
 equations determine R'.
 
 A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for all samples,
-multiplies a part by a constant, or shifts R.
+multiplies a part by a constant, or shifts R. For example, if a student writes ``dz = dy[0] * (1 - y**2)``, each row of
+R' is the first row of R.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ inside forward. The array u may also be an input or a weight. Suppose that backw
 other mistake. The movement du of u is the derivative of u along a direction v. The gradients that backward returned
 predict a derivative of f along v. This prediction is wrong by <c - g, du>, the sum of the products of the elements of
 c - g and du. The error of the prediction and du are measured before (movements.py). So any formula for c can be tested
-without another forward pass. For example, c may be g for one sample only, g times an array that forward computed, or g
-without the targets.
+without another forward pass. changed_gradients.py lists these formulas. For example, a student of softmax with
+cross-entropy writes ``dz = p`` instead of ``dz = p - t``: then g is p - t, and c is p.
 
 A `Site` is such an array u, or one such array for each iteration of a loop. The error may be in all gradients that
 depend on u, or in the gradient of one array only.
@@ -27,7 +27,7 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # the largest number of elements of a `Site`
+MAX_SIZE = 130  # arrays with more elements are not tested
 MIN_ROWS = 4  # the smallest number of directions along which backward must be wrong; otherwise no formula is tested
 Found = tuple[float, str, str]
 
@@ -61,7 +61,7 @@ class Site:
 def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
     """Find an array inside forward for which backward used a wrong gradient, and add the mistake to `cases`.
 
-    The wrong gradient must explain the errors of all wrong arrays, or of one wrong array.
+    This one wrong gradient must explain the errors of all gradients in `cases`, or the error of one of them.
     """
     open_cases = {name for name, case in cases.items() if not case.found}
     only_targets = not open_cases and all(d.mistake == "a path missing" for c in cases.values() for d in c.ranked()[:1])
@@ -151,7 +151,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return the number c if backward's errors show that it used c as the gradient of every element, else None.
+    """Return the number c that backward used as the gradient of every element, or None if there is no such number.
 
     An example is the loss of an SVM. For the score of the right class, the true gradient is -n, where n is the number
     of classes above the margin. A wrong backward may use -1 instead.
@@ -182,7 +182,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # f does not depend on this array: forward uses it for the gradient that it returns with the loss
+            continue  # f does not depend on this array: only the gradient that forward returns with a loss does
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             if not all(np.isfinite(v).all() for v in spread):

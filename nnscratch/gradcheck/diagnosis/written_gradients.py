@@ -1,4 +1,9 @@
-"""Test whether backward changes dy in place, and then computes a gradient with the changed values."""
+"""Test whether backward changes dy in place, and then computes a gradient with the changed values.
+
+For example, a student writes ``dy *= y > 0``, and then ``dv = x.T @ dy`` for an array v whose gradient needs the old
+values of dy. To find this mistake, run backward, and read the changed values of dy. Then compute the gradient of v with
+these values as the weights of the outputs. If it equals the gradient from backward, backward uses the changed values.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def written_gradients(cases: dict[str, Case], right: dict, projection: Projection) -> None:
-    """Add the mistake to each case whose gradient backward computed with the changed dy."""
+    """Add this mistake to each case whose gradient was computed with the changed values of dy."""
     changed = weights_after_backward(projection)
     if changed is None:
         return

@@ -4,6 +4,10 @@
     x / s           backward uses another power of s
     (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
 
+For example, forward computes ``y = x @ W`` with a square W, and a student writes ``dx = dy @ W`` instead of ``dx = dy @
+W.T``. To test this, forward is changed: the derivative of ``x @ W`` with respect to x gets the wrong factor. If the
+gradients of the changed forward equal those of backward, the mistake is found.
+
 The increment of an operand or a result is the array minus its value in the first forward pass. In a report, an
 iteration of a loop is called a round.
 """
@@ -122,7 +126,7 @@ def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Facto
 
 
 def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield transposes of the factor `right`, if they have the same shape, and the identity matrix."""
+    """Yield the identity matrix and the transposes of the factor `right`. Leave out transposes of another shape."""
     factor, first = node.operand_names[other], right[0]
     is_matrix_product = node.name in ("matmul", "dot")
     if node.name not in ("multiply", "divide") and first.ndim == 2 and first.shape[0] == first.shape[1]:
@@ -191,9 +195,10 @@ def with_own_factors(node: Node, operands: list[Any]) -> Any:
 
 
 def transpose_increment(j: int) -> Callable:
-    """Return a function for `Tape.changes` that transposes the part of the result's increment that operand `j` causes.
+    """Return a function for `Tape.changes`: an operation whose derivative with respect to operand `j` is wrong.
 
-    The result must be a square matrix.
+    If operand `j` changes, the increment of the result is the transpose of the right increment. So the result must be a
+    square matrix.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -205,7 +210,7 @@ def transpose_increment(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value of operand `j` after the last iteration, or None if the operand is not a state of the loop."""
+    """Return the value that operand `j` has after the last iteration of a loop, or None if it is not a state."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None

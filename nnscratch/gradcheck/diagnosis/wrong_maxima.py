@@ -3,6 +3,10 @@
     max(x)          every element gets the gradient, as in a mean or a sum, or a wrong element gets it
     max(u, v)       the masks of u and v are left out or exchanged
 
+For example, a student of max pooling adds the gradient to all elements of a window: ``dx[i : i + 2] += dy[i]``. To test
+this, forward is changed: its maximum gets the derivative of a sum. If the gradients of the changed forward equal those
+of backward, the mistake is found.
+
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
@@ -51,7 +55,10 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_function(function: Callable, node: Node) -> Callable:
-    """Return a change of forward: ``function(increments of all elements)`` is the increment of a maximum."""
+    """Return a change of forward that computes the increment of a maximum from the increments of all elements.
+
+    For example, if `function` is np.mean, the increment of the maximum is the mean of these increments.
+    """
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
     kwargs.setdefault("axis", 0)  # the default axis of np.maximum.reduce
     return lambda node, x: node.result + function(increment(x[0], node.operands[0]), **kwargs)

@@ -47,7 +47,8 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def add_elsewhere(index: np.ndarray) -> Callable:
     """Return a change of ``out[window] += u``: the increment of u is added to other elements of `out`.
 
-    `index` contains the flat indices of these elements in the array that owns the memory, or -1 for no element.
+    `index` contains the flat indices of these elements in the array that owns the memory. If an element of u is added
+    nowhere, its index is -1.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -86,10 +87,10 @@ def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int, Callable]:
-    """Return the changes of forward that put the elements of the array at other positions of the copy.
+    """Return the changes of forward that put the elements of an array at other positions of its padded copy.
 
-    `origin` contains a number for each position in the copy: the flat index of an element of the array, or -1 for
-    padding.
+    `origin` contains a number for each position in the copy: the flat index of the element of the array at this
+    position. The number is -1 if the position belongs to the padding.
     """
     pairs = zip(w.nodes, w.pieces, strict=True)
     return {n.number: move_window(graph, w.j, w.name, origin[i]) for n, i in pairs}

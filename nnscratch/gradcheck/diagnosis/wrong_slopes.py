@@ -2,7 +2,9 @@
 
 Forward often computes y = phi(u), element by element, for example with np.tanh. Backward must then multiply by the
 slope phi'(u). A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with
-another array h.
+another array h. For example, for ``h = np.tanh(z)``, a student writes ``dz = dh``, or ``dz = dh * (1 - z**2)``. To test
+this, forward is changed: np.tanh gets the wrong factor as its derivative. If the gradients of the changed forward equal
+those of backward, the mistake is found.
 
 This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
 operand. An operand is active if it depends on a differentiated array. In the code, `sources` are the operations that
@@ -25,7 +27,7 @@ from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # each is also tested alone if it is a part of another function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these functions gives a factor in the chain rule
 FEW = 8  # if the arrays have fewer elements in total, slopes that are phi'(u) times a constant are tested too
-MAX_THRESHOLDS = 100  # the largest number of elements of an array u that is tested for masks with other thresholds
+MAX_THRESHOLDS = 100  # an array u with more elements is not tested for masks with other thresholds
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
@@ -86,12 +88,12 @@ def alternative_slopes(
 
 
 def computes_as_if(argument: str) -> str:
-    """Return the start of the evidence that backward uses a wrong derivative with respect to `argument`."""
+    """Return the first words of an evidence: backward uses a wrong derivative with respect to `argument`."""
     return f"backward computes as if the derivative with respect to `{argument}` were "
 
 
 def computes_phi_as_if(argument: str) -> str:
-    """Return the start of the evidence that contains a formula for the wrong derivative, with the letters u and y."""
+    """Return the first words of an evidence: backward uses a wrong derivative, a formula with the letters u and y."""
     return f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
 
 

@@ -1,5 +1,8 @@
 """Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
 
+For example, forward computes ``x + b`` with a square x, and a student writes ``db = dy.sum(axis=1)`` instead of
+``db = dy.sum(axis=0)``.
+
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """
 
@@ -48,7 +51,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
-    """Return the `n` elements of `d` as an array with `ndim` axes, in which only `axis` is longer than 1."""
+    """Return the `n` elements of `d` as an array with `ndim` axes. All axes except `axis` have the length 1."""
     return np.reshape(d, (1,) * axis + (n,) + (1,) * (ndim - axis - 1))
 
 

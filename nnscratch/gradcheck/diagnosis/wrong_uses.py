@@ -64,9 +64,10 @@ def fitting_counts(
 ) -> tuple[int, ...] | None:
     """Return how often backward counts each occurrence of the array `name`.
 
-    The count is 1 if backward is right, 0 if it leaves the occurrence out, and -1 if it has the wrong sign. `choices`
-    are the counts to try. `parts` contains the result of `measure_use` for each occurrence. If several combinations of
-    counts fit, return one with the fewest wrong counts. Return None if no combination fits.
+    The count is 1 if backward is right, 0 if it leaves out the occurrence, 2 if it counts the occurrence twice, and -1
+    if it uses the wrong sign. `choices` are the counts to try. `parts` contains the result of `measure_use` for each
+    occurrence. If several combinations of counts fit, return one with the fewest wrong counts. Return None if no
+    combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []

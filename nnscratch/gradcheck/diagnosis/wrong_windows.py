@@ -76,7 +76,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     loops in the reversed order, the element receives a gradient only from the first window.
     """
     for w in find_windows(graph):
-        one_matrix = len(w.nodes) == 1  # the windows are the rows of a matrix, and backward may loop over its columns
+        one_matrix = len(w.nodes) == 1  # then the windows are the rows of a matrix, and backward may loop over columns
         columns = list(np.array(w.pieces).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
@@ -126,12 +126,12 @@ class Windows:
     base : ndarray
         The array from which the windows are taken: the differentiated array, or a padded copy of it.
     origin : ndarray
-        For each element of `base`, its flat index in the differentiated array; -1 for padding.
+        For each element of `base`, its flat index in the differentiated array. The index of padding is -1.
     pieces : list of ndarray
         For each window, the flat indices of its elements in `base`.
     chosen : list of ndarray
-        The same as `pieces`, but only for the elements that receive a gradient. If forward takes the maximum of a
-        window, only the largest element receives a gradient.
+        For each window, the flat indices of those of its elements that receive a gradient. If forward takes the maximum
+        of a window, only the largest element receives a gradient.
     own : bool
         True if the windows are views of the differentiated array.
     """
@@ -228,7 +228,7 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
         shape, window = w.base.shape, first.operand_names[j]
         starts = [np.unravel_index(int(np.min(i)), shape) for i in w.pieces]
         partners = [i for i in range(len(first.operands)) if i != j and any(n.active[i] for n in w.nodes)]
-        padded = np.append(w.origin, -1)  # -1 means outside the array
+        padded = np.append(w.origin, -1)  # an index of -1 stands for an element outside the array
         ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
         wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
         rigid = window_moves(np.array(starts), shape, wide)
