@@ -42,6 +42,7 @@ from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
 from .rival_inputs import choose_input
 from .snapshot import Snapshot, Steps, equal_arrays
+from .updated_weights import with_updated_weights
 
 STEP = 1e-5
 
@@ -62,7 +63,8 @@ def complete_adapter(
             before = Snapshot(adapter.source, inputs, targets)
         start = start_with_weights(adapter, before)
         choose_input(adapter)
-        return in_convention(with_found_parameters(adapter, start), convention), before, start
+        adapter = with_updated_weights(with_found_parameters(adapter, start), start)
+        return in_convention(adapter, convention), before, start
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:

@@ -103,6 +103,11 @@ class FoundParametersAdapter(Adapter):
         return self.inner.container
 
     @property
+    def is_loss(self) -> bool:
+        """True if backward returns the derivatives of one loss for each element: see `Adapter.is_loss`."""
+        return self.inner.is_loss
+
+    @property
     def returns_cache(self) -> bool:
         """True if the forward of `inner` returns its cache."""
         return self.inner.returns_cache

@@ -88,6 +88,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("network, one-hot", r"", {"x": "ND", "y": "onehot NK"}),
     ("two vectors", r"loss|mse|l1|l2|huber|error|cost|square", {"x": "N", "y": "N"}),
     ("binary scores", r"bce|binary|logistic|sigmoid", {"x": "N", "y": "binary N"}),
+    ("binary scores, integers", r"bce|binary|logistic|sigmoid", {"x": "N", "y": "int S:N"}),
     ("one column", r"", {"x": "D1", "y": "K1"}),
     ("columns", r"", {"a": "DN", "w": "MD", "b": "M1"}),
     ("affine", r"", {"x": "ND", "w": "DM", "b": "M"}),
