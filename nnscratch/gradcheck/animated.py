@@ -17,7 +17,7 @@ RTOL = 1e-6  # the default tolerance of `check_gradients`
 
 
 def animate_entry(entry: Entry) -> Animation:
-    """Return the animation that `Entry.animate` documents."""
+    """Return the animation of `entry`: see `Entry.animate`."""
     analytic, numeric = np.asarray(entry.analytic), np.asarray(entry.numeric)
     measured = [index for index in np.ndindex(numeric.shape) if np.isfinite(numeric[index])][:MAX_ELEMENTS]
     if not measured or analytic.shape != numeric.shape or analytic.dtype.kind not in "fiub":

@@ -41,14 +41,14 @@ def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
 
 
 def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array or a sequence of numbers. Return a number unchanged."""
+    """Return a NumPy copy of an array or of a sequence of numbers. Return a single number unchanged."""
     if is_number_sequence(value):
         return np.array(value, dtype=np.float64)
     return to_numpy(value).copy() if is_array(value) else value
 
 
 def gradient_name(steps: Steps) -> str:
-    """Return the name of the place of a gradient, for a note."""
+    """Return the name of a gradient for a note: the name of its place, such as ``self.dW``."""
     if steps[0][0] == "returned":
         return "a gradient that backward returns"
     return place_name(steps)

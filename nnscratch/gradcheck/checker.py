@@ -204,7 +204,7 @@ class Check:
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
         for trap in report.traps:
             if trap.kind == WRITES and any(entry.verdict == "wrong" for entry in report):
-                trap.severity = "wrong"  # the changed input is the likely reason for the wrong gradients
+                trap.severity = "wrong"  # this trap, a changed input, is the likely reason for the wrong gradients
         report.evaluations = differences.evaluations
         if differences.complex_step_used:
             report.method = "complex step in float64, confirmed by central differences"

@@ -15,9 +15,11 @@ the verdict is "incomplete". The checker treats the following arrays as constant
 - arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
   lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
 
-A note in the report names each of these constants that belongs to an object, changes the outputs, and is not read-only.
+Some of these constants are named in a note of the report: those that belong to an object, change the outputs, and are
+not read-only.
 
-For each other array, the report contains a trap. A trap is a fault that a comparison of gradients cannot find.
+For each unchecked array that changes the outputs and is not a constant, the report contains a trap. A trap is a fault
+that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ from .report import GradientReport, Trap
 from .snapshot import Steps, is_number_sequence
 from .vacuous import outputs_are_constant
 
-SHOWN = 6  # the largest number of arrays that a note or a trap names
+SHOWN = 6  # a note or a trap names at most this number of arrays
 CHANGES = (1e-3, 0.3)  # an array is changed at random twice; these are the sizes of the changes, relative to its values
 
 
@@ -161,7 +163,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
         named = is_learned_name if is_number_sequence(value) else is_weight_name
         if not named(name_of(steps)) or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
             continue
-        if isinstance(holder_at(roots, steps), Module):  # the weights of a Module are Parameters
+        if isinstance(holder_at(roots, steps), Module):  # the weights of a Module are Parameters, and not numbers
             continue
         projection.back_to_start()
         try:
@@ -176,7 +178,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that contains the array at `steps`, or None if the code has removed this object."""
+    """Return the object that contains the array at the place `steps`, or None if the code has removed this object."""
     value = roots
     try:
         for kind, key in steps[:-1]:

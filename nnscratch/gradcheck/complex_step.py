@@ -4,7 +4,8 @@
 
 With h = 1e-30, the term O(h^2) has no effect, and only the rounding error remains. The function f must be analytic, and
 it must compute every intermediate result with complex numbers. But ``abs``, ``real`` and a copy into a float array drop
-the imaginary part without an error message. Therefore the checker uses the result only if finite differences agree.
+the imaginary part without an error message. Therefore the checker uses the derivative from the complex step only if
+finite differences agree with it.
 
 References: Lyness and Moler, 1967; Squire and Trapp, 1998.
 """

@@ -13,13 +13,15 @@ from .differences import Differences
 from .report import Entry, GradientReport
 from .settings import Settings
 
-AUTO_SECONDS = 20.0  # the largest estimated time at which mode="auto" checks every element
-BAR_SECONDS = 3.0  # the smallest estimated time at which a progress bar is shown
+AUTO_SECONDS = 20.0  # mode="auto" checks every element if this takes at most this time by the estimate
+BAR_SECONDS = 3.0  # a progress bar is shown if the check takes at least this time by the estimate
 PASSES = 5  # the number of forward passes for each element: four for the differences, one for the complex step
 
 
 def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:
-    """Estimate the cost of a full check from the time of one forward pass. Return the settings with the chosen mode.
+    """Return the settings with the chosen mode: it depends on the estimated time of a full check.
+
+    The estimate is the time of one forward pass, multiplied by the number of forward passes.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def progress_bar(elements: int, seconds: float) -> Any:
 
 
 def sight_note(report: GradientReport, tolerance: float) -> str:
-    """Return a note about the part of the arrays that was compared, and the errors that the check can miss.
+    """Return a note which says what part of the arrays was compared, and which errors the check can miss.
 
     Return "" for a full check.
     """

@@ -57,14 +57,14 @@ class Differences:
     def has_drifted(self) -> bool:
         """Return True if forward now gives another f than at the start of the check.
 
-        In this case, a call has changed the state of the code.
+        Then a forward or backward pass of the check has changed the state of the code.
         """
         epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[self.itemsize]
         start, end = self.projection.weighted_sum(self.projection.outputs), self.projection()
         return bool(abs(end - start) > 1e3 * epsilon * max(self.magnitude, abs(start)))
 
     def judge(self, entry: Entry) -> Entry:
-        """Set the verdict of `entry`, and return it."""
+        """Set the verdict of `entry`, and return `entry`."""
         set_verdict(entry, self.tolerance(), self.itemsize, self.magnitude or self.largest_value)
         return entry
 
@@ -94,7 +94,7 @@ class Differences:
         """Return the derivative of f with respect to one element. See `differentiate` for the other arguments."""
         if min(array.dtype.itemsize, 8) == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
-        # The array is float64, but forward computes in float32: use the steps of float32.
+        # The array is float64, but forward computes in float32. So use the steps of float32.
         move = self.element_mover(array, index)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
@@ -169,7 +169,7 @@ class Differences:
         found = found if numeric.ndim else found[0]
         known = uncertainty[at] <= 1e-3 * np.maximum(np.abs(found), np.abs(numeric[at]).max()) + 1e-12
         close = np.abs(found - numeric[at]) <= 10 * uncertainty[at] + 1e-9 * np.abs(found)
-        if np.any(known & ~close):  # forward drops the imaginary part somewhere
+        if np.any(known & ~close):  # an operation of forward drops the imaginary part
             self.complex_step_failed = True
             return
         for part in (numeric, low, high):

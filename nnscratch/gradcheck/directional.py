@@ -91,7 +91,7 @@ def locate_wrong_part(
     for axis, n in enumerate(array.shape):
         first = smallest_true(lambda k, axis=axis: is_wrong(axis, slice(0, k)), n) - 1
         last = n - smallest_true(lambda k, axis=axis, n=n: is_wrong(axis, slice(n - k, n)), n) + 1
-        if first < last:  # if first >= last, the error is too small to be located
+        if first < last:  # if first >= last, the error is too small: bisection cannot locate it
             box[axis] = slice(first, last)
     return tuple(box)
 

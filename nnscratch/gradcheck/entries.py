@@ -18,7 +18,7 @@ from .verdict import is_comparable, unusable_entry
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
 FLOAT32_DIRECTIONS = 6  # the number of additional directions for code that computes in float32
 LOCATE_BUDGET = 300  # the largest number of forward passes in a search for wrong elements
-MAX_REFERENCE_SIZE = 5000  # the largest array whose true gradient is measured if backward's gradient is unusable
+MAX_REFERENCE_SIZE = 5000  # if backward's gradient is unusable, measure the true gradient of arrays up to this size
 
 
 class EntryChecker:
@@ -107,8 +107,9 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding errors of float64.
 
-        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if at least
-        one element needed more than the first step size. Otherwise, noise cannot be the reason for a wrong verdict.
+        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if finite
+        differences with the first step h were too inexact for at least one element, so that smaller steps were needed.
+        Otherwise, noise cannot be the reason for a wrong verdict.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
@@ -117,7 +118,7 @@ class EntryChecker:
     def along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
         """Compare the gradient with finite differences along random directions, and return the entry.
 
-        If a derivative is wrong, measure enough directions for a diagnosis.
+        If the gradient is wrong along a direction, measure derivatives along enough directions for a diagnosis.
 
         At a kink, f has no derivative, but it has two one-sided derivatives. If several units, such as ReLUs, are at
         their kinks, a right gradient may give a derivative outside the interval between the one-sided derivatives. So
@@ -134,7 +135,8 @@ class EntryChecker:
             if entry.verdict == "cannot tell":
                 entry.reason = noise_reason(float(entry.uncertainty.max()))
         if entry.verdict == "cannot tell" and self.differences.itemsize == 4:
-            # Round-off can hide a derivative that is small by chance. So measure along more directions.
+            # The derivative along a direction may be small by chance, and then round-off hides it. So measure the
+            # derivatives along more directions.
             derivatives += measure_directions(self.differences, array, FLOAT32_DIRECTIONS, self.rng)
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
             movers = {(k,): self.differences.direction_mover(array, v) for k, (v, _) in enumerate(derivatives)}
@@ -163,7 +165,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry without a diagnosis. Add them to its reason."""
+        """In directional mode, find the wrong elements of each entry without a diagnosis. Name them in its `reason`."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

@@ -1,7 +1,7 @@
 """Decide from the names of two arrays if one array is the gradient of the other.
 
-``self.dW`` is the gradient of ``self.W``, ``self.grads['W']`` of ``self.params['W']``, ``self.fc1.W.grad`` of
-``self.fc1.W.data``, and ``self.nabla_w[0]`` of ``self.weights[0]``.
+For example, ``self.dW`` is the gradient of ``self.W``, ``self.grads['W']`` of ``self.params['W']``, ``self.fc1.W.grad``
+of ``self.fc1.W.data``, and ``self.nabla_w[0]`` of ``self.weights[0]``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SYNONYMS = {"weight": "w", "weights": "w", "ws": "w", "biases": "b", "bias": "b"
 
 
 def gradient_of(name: str) -> list[str]:
-    """Return possible names of the array whose gradient is called `name`.
+    """Return possible names of an array, if the name of its gradient is `name`.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def gradient_of(name: str) -> list[str]:
 
 
 def gradient_key(name: str, keys: Iterable[Any]) -> Any:
-    """Return the key of the gradient of `name` in a dictionary of gradients, or None.
+    """Return the key under which a dictionary contains the gradient of the array `name`, or None.
 
     Examples
     --------

@@ -35,7 +35,7 @@ RESOLUTION = 3e-6  # the smallest distance between two crossings on the segment;
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # the largest number of elements of the gradients that are compared at each point
-SAME = 1e-4  # the largest difference of gradients that count as equal, divided by the array's largest gradient
+SAME = 1e-4  # two gradients count as equal up to this difference, divided by the array's largest gradient
 
 
 class KinkUnits:
@@ -138,7 +138,7 @@ class KinkUnits:
             nearest = points.mean(axis=0)
             nearest[:, jumps] = self._nearest_on_segment(points[:, :, jumps], here[:, jumps])
             if (np.abs(here - nearest) > SAME * scale)[:, ~jumps].any():
-                return  # there is a kink for which all nearby points lie on the same side
+                return  # for some kink, all nearby points lie on the same side, so its jump is not known
         else:
             nearest = self._nearest_of_units(points, here, scale)
             if nearest is None:
@@ -146,9 +146,9 @@ class KinkUnits:
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
-        """Return, for each dy and element, the largest absolute gradient in the element's array.
+        """Return, for each dy and each element, the largest absolute gradient in the array of this element.
 
-        If this value is zero, return 1.
+        If all gradients in this array are zero, return 1 instead.
         """
         scale = np.empty(rows.shape[1:])
         for _, part in self._parts():
@@ -273,7 +273,7 @@ class Box:
     def contains(self, r: np.ndarray, tolerance: float) -> bool:
         """Return True if some J theta in the box differs from `r` by at most `tolerance` in every element."""
         if np.abs(self.J @ (self.inverse @ r) - r).max() > tolerance:
-            return False  # no theta fits, even without the bounds
+            return False  # no theta fits, even without the bounds 0 <= theta <= 1
         return bool(np.abs(self.J @ self.nearest(r) - r).max() <= tolerance)
 
 

@@ -1,4 +1,4 @@
-"""Elements that look wrong although backward may be right: several kinks at one point, and noise.
+"""Elements whose gradient looks wrong although backward may be right: several kinks at one point, and noise.
 
 A kink is a point at which a function has two different one-sided derivatives, and therefore no derivative. An example
 is the point 0 of ReLU. `estimate` in numerical.py recognises a single kink. The functions here are for points at which
@@ -19,15 +19,15 @@ from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 from .zero_units import SlopesAtZero, slopes_at_zero
 
-MAX_SUSPECTS = 200  # the largest number of elements that are examined in one array
-MAX_CONFIRMED = 20  # the largest number of elements that are measured at nearby points
+MAX_SUSPECTS = 200  # in one array, examine at most this number of elements
+MAX_CONFIRMED = 20  # measure at most this number of elements at nearby points
 LARGEST = "largest"
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure again, with other steps, each element that looks wrong.
+    """Measure the derivative at each element that looks wrong a second time, with other steps.
 
-    If the function is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
+    If f is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
     """
     for index in out_of_tolerance(entry, differences.tolerance())[:MAX_SUSPECTS]:
         if entry.low[index] == entry.high[index]:
@@ -88,7 +88,8 @@ def settle_kinks(
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays unchanged.
-    2. If sums inside forward are exactly zero, such as x w, change each of these sums separately (zero_units.py).
+    2. A sum inside forward may be exactly zero, as x w is in the example. Change each of these sums separately
+       (zero_units.py).
     3. Otherwise compare the gradients from backward at nearby points. They show how much the gradient jumps at the kink
        of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
@@ -201,9 +202,9 @@ def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
 
 
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
-    """Set the verdict of `entry`: compare it with the gradients that the kinks allow.
+    """Set the verdict of `entry`, after a comparison of its gradient with the gradients that the kinks allow.
 
-    The jumps of the gradient at the kinks of all units must be known.
+    The jumps of the gradient at the kinks of all units must be known (`KinkUnits.resolved`).
     """
     wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
     if not entry.along_directions:
@@ -222,9 +223,10 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
 
 
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
-    """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps between the points.
+    """Accept each element of `suspects` that lies in or near the range of the gradients at nearby points.
 
-    If elements outside of this range remain wrong, set the verdict "cannot tell".
+    The element is accepted only if its gradient jumps between these points, as it does at a kink. If other elements
+    remain wrong, set the verdict "cannot tell".
     """
     for index in suspects:
         values, a = nearby[(slice(None), *index)], float(entry.analytic[index])

@@ -44,8 +44,8 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
             now = dict(Snapshot(adapter.source).places)
             created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
             if not any(changes_outputs(adapter, a, ys) for a in created.values()):
-                created = {}  # for example, a list of attention weights of all calls
-    except Exception:  # catch every error, because the check runs forward again and reports the error
+                created = {}  # not weights: for example, forward appends its attention weights to a list in each call
+    except Exception:  # the check runs forward again and reports the error
         created = {}
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
         if not equal_arrays(array, old):

@@ -1,8 +1,8 @@
 """Decide from its name if an array is a learned weight, a setting, or neither.
 
-The lists contain names from courses and books. Other names do not show what an array is. completeness.py then looks at
-the class: in an ordinary class, such an array counts as a weight, so that the check misses no weight. In a class that
-lists its parameters, it counts as a constant.
+The lists contain names from courses and books. A name that is not in the lists does not show what an array is. Then
+completeness.py looks at the class that contains the array. In an ordinary class, the array counts as a weight, so that
+the check misses no weight. In a class that lists its parameters, the array counts as a constant.
 """
 
 from __future__ import annotations

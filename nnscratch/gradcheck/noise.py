@@ -23,10 +23,10 @@ from .report import Entry
 from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
-STEADY = 1e-2  # the largest relative difference of three results that count as steady
+STEADY = 1e-2  # three results count as steady up to this relative difference
 UNKNOWN = 0.3  # if even the best three results have a larger relative difference, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
-MAX_ELEMENTS = 40  # the largest number of elements of an array that are measured again
+MAX_ELEMENTS = 40  # measure at most this number of elements of an array again
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
@@ -52,7 +52,7 @@ def has_noise_of_float32(differences: Differences, rng: np.random.Generator) -> 
 
 
 def relative_noise(values: list[float], differences: Differences) -> float:
-    """Return the noise in eight equally spaced values of f, divided by the rounding error of float64."""
+    """Return the noise in `values`, divided by the rounding error of float64: eight values of f at equal distances."""
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
     return noise / max(usual, 1e-300)
@@ -104,7 +104,8 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     if len(found) < 3:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     triples = np.array([found[i : i + 3] for i in range(len(found) - 2)])
-    # If f is rounded, equal values occur. The smallest difference between two values is then the unit of rounding.
+    # If the code rounds f, some of its values are equal. Then the smallest difference between two different values is
+    # the unit to which f is rounded.
     resolution = float(np.diff(sorted(values)).min()) if len(values) < evaluations else 0.0
     uncertainty = np.ptp(triples, axis=1) + resolution / np.array(steps[1:-1])
     relative = uncertainty / np.maximum(np.abs(triples).max(axis=1), 1e-300)
@@ -168,7 +169,10 @@ def measure_with_larger_steps(differences: Differences, entry: Entry, movers: di
 
 
 def noise_reason(scatter: float) -> str:
-    """Return the reason for "cannot tell" if the differences of f vary by `scatter` from step to step."""
+    """Return the reason for the verdict "cannot tell" if noise is the reason.
+
+    `scatter` is the relative difference between finite differences of f with different steps.
+    """
     if not np.isfinite(scatter):
         return (
             "f changes as much over the smallest steps as over large ones, so its derivative cannot be measured. Does "

@@ -172,12 +172,12 @@ def differentiate(
         The sum of the absolute values of the terms of f. The rounding error of f is about this sum times the machine
         epsilon.
     scale : float
-        The size of the derivatives with respect to the other elements of `x`. An uncertainty that is small compared
-        with `scale` is accepted.
+        The size of the derivatives with respect to the other elements of `x`. If the uncertainty is small compared with
+        `scale`, no smaller steps are tried.
     typical : float
         The typical absolute value of the elements of `x`.
     step_factor : float
-        A factor for all steps. Another factor gives a second estimate, to compare with the first.
+        A factor for all steps. A call with another factor gives a second estimate, to compare with the first.
     """
     with perturbed(x, index) as move:
         value = float(x[index])
@@ -235,7 +235,7 @@ def estimate(
             return d
         kinked = jump > 20 * rounding and abs(tried[0][1] - jump) < 0.2 * jump and len(tried) > 1
         if kink and max(jump, 20 * rounding) < 0.5 * kink[1]:
-            kink = None  # the jump shrinks with the step: f is smooth, but strongly curved
+            kink = None  # the jump D+ - D- shrinks with the step, so f is smooth, but strongly curved
         elif not kink and kinked and abs(tried[-2][1] - jump) < 0.01 * jump:
             low, high = sorted((plus, minus))
             kink = Derivative((low + high) / 2, abs(far - near) + 10 * rounding, low, high, kink=True), jump

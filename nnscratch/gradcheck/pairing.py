@@ -52,8 +52,8 @@ def complete_adapter(
 ) -> tuple[Adapter, Snapshot, Snapshot]:
     """Return an adapter for `subject` that knows its parameters, and two snapshots of its state.
 
-    The first snapshot records the current state. The second snapshot records the state in which the check starts. The
-    two states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
+    The first snapshot records the current state of `subject`. The second records the state in which the check starts.
+    The two states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
@@ -94,11 +94,11 @@ class Search:
     produced : dict of Steps to object
         The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object
-        The arrays and numbers that have the same values before and after backward.
+        All other arrays and numbers after backward: backward did not change them.
     borrowed : set of Steps
-        The places in `produced` whose array shares memory with an input or the gradient of an input, as after
-        ``self.dw = self.x``. A borrowed array is the gradient of a parameter only if the two names have the same number
-        of words, as in ``fc1.dW`` and ``fc1.W``: see `closeness`.
+        The places in `produced` whose array shares memory with an input x, or with dx. For example, after
+        ``self.dw = self.x`` in backward, self.dw is a borrowed array. It counts as the gradient of a parameter only if
+        the two names have the same number of words, as in ``fc1.dW`` and ``fc1.W``: see `closeness`.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -192,7 +192,7 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return the gradients of each array, as a list of (place of the gradient, True if it is transposed).
+        """Return, for each array, a list of its gradients: (place of the gradient, True if the gradient is transposed).
 
         The same array may be stored at several places. For example, encoder.W and decoder.W may be one array that has
         two gradients, encoder.dW and decoder.dW. The key of an array is the first of its places.
@@ -223,7 +223,7 @@ class Search:
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Find the gradient of the array at `steps` by the names of both arrays, such as w and dw. Return its place."""
+        """Return the place of an array whose name is that of the gradient, such as dw for an array w at `steps`."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
@@ -238,7 +238,7 @@ class Search:
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
                     if gradient not in self.candidates or not self._moves(gradient):
                         ranked.setdefault(rank, []).append(gradient)
-        least = 3 if is_outside(steps) and np.ndim(value) else 4  # dW in another dictionary may belong to a global W
+        least = 3 if is_outside(steps) and np.ndim(value) else 4  # a global W may have its dW in a dictionary
         if not ranked or (careful and max(ranked) < least):
             return None
         if is_outside(steps) and not self._moves(steps):  # skip a global W that forward does not read
@@ -287,7 +287,7 @@ class Search:
         ]
 
     def _by_returned_name(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair a Python number, such as self.alpha, with the number that backward returns as its gradient, dalpha.
+        """Pair a Python number, such as self.alpha, with its gradient dalpha, a number that backward returns.
 
         If self.alpha is an array, pair it too. The check then reports that its gradient has the wrong shape.
         """
@@ -306,7 +306,7 @@ class Search:
         return found
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair the additional gradients that backward returns with the arrays of `_rest`, in the same order."""
+        """Pair the first array of `_rest` with the first additional gradient that backward returns, and so on."""
         taken = {id(self._value(g)) for g in pairs.values()}
         surplus = [g for g, v in self.produced.items() if g[0][0] == "returned" and id(v) not in taken]
         if not surplus or isinstance(self.adapter.surplus, dict):
@@ -331,7 +331,7 @@ class Search:
         return dict(zip(rest, surplus, strict=True))
 
     def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair each array of `_rest` with its gradient, if exactly one array of the same shape is the gradient."""
+        """Pair each array of `_rest` with its gradient, if exactly one array of the same shape can be this gradient."""
         found: dict[Steps, Steps] = {}
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape
@@ -351,9 +351,9 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Change the arrays and numbers, and return the weighted sum of the outputs. Then restore the old values.
+        """Return f, the weighted sum of the outputs, for changed arrays and numbers. Then restore the old values.
 
-        `changes` maps the place of an array or a number to the change that is added.
+        `changes` maps the place of an array or a number to the change that is added to it.
         """
         for steps, change in changes.items():
             value = self.candidates[steps]

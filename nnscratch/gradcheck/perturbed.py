@@ -24,9 +24,9 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-# If backward shifts this number of operands by the same step, it computes differences, even without a division.
+# If backward shifts this number of operands by the same step, it computes finite differences, even without a division.
 ENOUGH = 8
-MANY = 50  # the largest number of operations of forward with which one operation of backward is compared
+MANY = 50  # an operation of backward is compared with at most this number of operations of forward
 SMALL = 2e-3  # the largest step h, divided by the largest element of the operand
 BUDGET = 20_000_000  # the largest number of elements that the search compares or copies
 
@@ -75,7 +75,7 @@ class ShiftedOperations:
         """Compute one operation. `TracedArray` calls this method."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
-            if self.in_backward and not self._backward_computes:  # drop the shifts between operations of forward
+            if self.in_backward and not self._backward_computes:  # drop shifts between two operations of forward
                 self._backward_computes = True
                 self._shifts.clear()
             if name in ("divide", "multiply") and isinstance(operands[1], (float, np.floating)) and operands[1]:

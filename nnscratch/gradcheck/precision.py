@@ -31,8 +31,8 @@ def project_in_float64(
         The state of the checked code, in its own dtype.
     rng : numpy.random.Generator
     report : GradientReport
-        Receives the traps (see traps.py) that occur only in the code's own dtype. If the code does not accept float64,
-        it also receives a note.
+        Receives the traps (see traps.py) that occur only in the code's own dtype, and a note if the code does not
+        accept float64.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def project_in_float64(
     except (TypeError, ValueError):
         if not narrow:
             raise
-        own_dtype_traps, ran = [], False  # code with float32 weights may need float32 inputs
+        own_dtype_traps, ran = [], False  # code with float32 weights may fail here, because it needs float32 inputs
     # Only a run in the code's own dtype can find a gradient of the wrong dtype.
     report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"]
     if not narrow:

@@ -52,9 +52,9 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
     """Yield, for each entry, its first diagnoses as tuples (diagnosis, first, later).
 
     If several arrays have the same mistake with the same evidence, the report shows the evidence only for the first of
-    them. For this array, `first` is "", and `later` lists the names of the other arrays. If the mistake has another
-    place in one of these arrays, the place follows the name. For each of the other arrays, `first` is the name of the
-    first array, and `later` is empty.
+    these arrays. In the tuple of this array, `first` is "", and `later` lists the names of the other arrays. If the
+    mistake has another place in one of the other arrays, the place follows the name. In the tuple of each other array,
+    `first` is the name of the first array, and `later` is empty.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

@@ -126,12 +126,12 @@ class Projection:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Restore the code's state at the start, and the state and the values of `variables` at the end of a block.
+        """In a ``with`` block, run the code from its first state. At the end, restore the state and the `variables`.
 
-        If forward appends to a list in an object, the list contains values of earlier calls, which backward must not
-        use.
-        A backward may update the weights in place, or replace them by new arrays. So the checker runs every backward in
-        such a block. Then all later measurements use the old weights.
+        Before the block, restore the state of the code too: if forward appends to a list in an object, the list
+        contains values of earlier calls, and backward must not use these values. After the block, restore the weights,
+        because backward may update them in place, or replace them by new arrays. The checker runs every backward in
+        such a block, so that all later measurements use the old weights.
         """
         arrays = [*self.variables.values(), *(a for _, a in self.adapter.arrays())]
         held = [(array, array.copy()) for array in {id(a): a for a in arrays}.values()]

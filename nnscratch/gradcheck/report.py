@@ -18,7 +18,7 @@ from .printing import as_html, as_text, table_rows
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient. The checker tested that this mistake leads to this wrong gradient.
+    """A mistake that explains a wrong gradient: the checker has tested that a backward with it returns this gradient.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Entry:
 
     @property
     def diagnosis(self) -> Diagnosis | None:
-        """The best explanation of a wrong gradient, or None."""
+        """The best explanation of a wrong gradient, or None if there is no explanation."""
         return self.diagnoses[0] if self.diagnoses else None
 
     @property

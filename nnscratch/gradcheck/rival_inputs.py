@@ -1,8 +1,8 @@
 """Rival inputs: find the input of a loss whose gradient backward returns, if the names and shapes fit several inputs.
 
-For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
-the first input, p. This file changes this choice if finite differences show that the gradient is wrong for the first
-input, and right for exactly one other input.
+For example, backward of ``kl_divergence(p, q)`` returns one gradient, and this may be the gradient with respect to q.
+By default, the checker takes it for the gradient with respect to the first input, p. This file changes this choice if
+finite differences show that the gradient is wrong for the first input, and right for exactly one other input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .projection import projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot
 
 STEP = 1e-6  # the step of the central differences, relative to the largest value of the array
-CLOSE = 1e-4  # the largest relative difference of derivatives that count as equal
+CLOSE = 1e-4  # two derivatives count as equal up to this relative difference
 
 
 def choose_input(adapter: Adapter) -> None:
@@ -56,7 +56,7 @@ def choose_input(adapter: Adapter) -> None:
 
 
 def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
-    """Return the derivative of the output of `run` if ``h * v`` is added to `array`."""
+    """Return the derivative of the output of ``run()`` with respect to h at h = 0, if ``h * v`` is added to `array`."""
     held, values, xp = array.copy(), [], array_module(array)
     h = STEP * (float(np.abs(to_numpy(held)).max(initial=0)) or 1.0)
     for step in (h, -h):

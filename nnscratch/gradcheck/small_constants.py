@@ -27,20 +27,20 @@ from .tape.source import calling_code
 from .verdict import is_comparable
 
 LARGEST = 1e-5  # the largest constant that counts as small: the default eps of batch normalisation
-NEGLIGIBLE = 1e-2  # the largest change that the constants may cause, divided by the gradient's largest element
+NEGLIGIBLE = 1e-2  # the largest change by the constants that is "right", divided by the gradient's largest element
 SHOWN = 3  # the largest number of lines of code that a note names
 
 
 def excuse_small_constants(report: GradientReport, projection: Projection, checker: EntryChecker) -> None:
-    """Change the verdict on the wrong entries that are right without the small constants in the code.
+    """Change the verdict of each wrong entry whose gradient is right if the code runs without its small constants.
 
     Parameters
     ----------
     report : GradientReport
-        Receives a note for each such entry.
+        The report with the wrong entries. It receives a note for each changed verdict.
     projection : Projection
     checker : EntryChecker
-        The EntryChecker that made the entries.
+        The EntryChecker that made the entries of `report`.
     """
     wrong = [entry for entry in report if entry.verdict == "wrong" and is_comparable(entry)]
     if not wrong or checker.differences.itemsize < 8:
@@ -54,7 +54,7 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
             differences = Differences(plain, 8, checker.differences.rtol)
             again = EntryChecker(differences, checker.settings, np.random.default_rng(0))
             excused = [e for e in wrong if analytic.get(e.name) is not None and agrees(e, analytic[e.name], again)]
-    except Exception:  # the verdict stays the same if the code does not accept a subclass of ndarray
+    except Exception:  # some code does not accept a subclass of ndarray, and then the verdict stays the same
         return
     checker.differences.evaluations += differences.evaluations
     for entry in excused:
@@ -68,7 +68,11 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
 
 
 def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
-    """Return True if `analytic` agrees with the differences of `checker`, at the elements or along directions."""
+    """Return True if backward's gradient `analytic` agrees with finite differences, both without the small constants.
+
+    `checker` measures the finite differences: with respect to the elements that `entry` compares or, in directional
+    mode, along random directions.
+    """
     array = checker.differences.projection.variables[entry.name]
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"

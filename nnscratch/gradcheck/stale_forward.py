@@ -41,7 +41,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         if adapter.cache is not NO_CACHE and adapter.cache is not None:  # a cache of None contains no values
             return stale_cache(runs, A, B)
         return stale_values(runs, A, B)
-    except Exception as error:  # for example, backward asserts that there was one forward
+    except Exception as error:  # for example, backward asserts that forward has run only once
         return [one_forward_kept(f"{type(error).__name__}: {error}")]
     finally:
         adapter.inputs = A
@@ -56,7 +56,7 @@ def other_inputs(inputs: tuple) -> tuple:
         if not (is_array(v) and is_float(v)):
             return v
         shift = array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        # NumPy returns a number for the sum of two arrays of shape (), so asanyarray makes it an array again.
+        # NumPy returns a number for the sum of two arrays of shape (). asanyarray makes an array of this number again.
         return array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
     return map_leaves(other, inputs)

@@ -121,9 +121,9 @@ def backward_traps(projection: Projection) -> list[Trap]:
 
 
 def container_traps(adapter: Adapter) -> list[Trap]:
-    """Return a `Trap` if backward returns the gradients in the wrong container.
+    """Return a `Trap` if backward returns a gradient in the wrong container.
 
-    For example, backward returns a tuple with one array instead of the array.
+    For example, backward returns a tuple that contains the array, instead of the array itself.
     """
     # In a network, the result of a Module's backward goes to the previous module. So this result must be an array.
     severity = "wrong" if adapter.accumulates else "note"

@@ -44,7 +44,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     largest = float(max(np.abs(a[known]).max(), ends[known].max()))
     floor = 1e5 * float(np.median(entry.uncertainty[known])) if itemsize == 8 else 0.0
     uncertainty = np.where(known, entry.uncertainty, 0.0)
-    exact = uncertainty <= 1e-14 * largest  # computed by the complex step
+    exact = uncertainty <= 1e-14 * largest  # True where the complex step has computed the derivative
     smallest = np.where(exact, min(rtol * 1e-3, 1e-13), rtol * 1e-3) * largest
     allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * uncertainty + smallest
     excess = difference - allowed

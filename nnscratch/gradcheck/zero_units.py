@@ -34,7 +34,7 @@ SMALL = 1e-12  # the size of the positive and negative values to which a unit is
 UNITS = 4  # the number of units that are measured in each operation; usually, all units of a layer have the same slope
 TRIES = 4  # the number of random values that the other units get in turn, because they may hide the jump at a unit
 MAX_OPERATIONS = 12
-SAME = 1e-3  # the largest difference of gradients that count as equal, divided by the jump
+SAME = 1e-3  # two gradients count as equal up to this difference, divided by the jump
 NOTHING = 1e-7  # the smallest jump that counts as a kink, divided by the array's gradient
 
 
@@ -213,7 +213,7 @@ class Measurement:
         return self._wrong(*at), jumps
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
-        """Return the element with the largest error, for each array whose gradient is not allowed."""
+        """Return a `WrongSlope` for each array whose gradient is not allowed. Its index is the worst element."""
         jumps = [p - m for p, m in zip(plus, minus, strict=True)]
         moved = [h - m for h, m in zip(here, minus, strict=True)]
         jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])
