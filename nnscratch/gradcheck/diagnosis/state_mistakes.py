@@ -12,6 +12,7 @@ iteration is called a round.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -38,11 +39,15 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         yield Hypothesis(2.7, RUNNING, evidence, place, running_sum(uses))
         yield Hypothesis(2.75, RUNNING, evidence, place, kept_sum(graph, uses))
     for a, b in combinations(states, 2):
-        names = f"{graph.describe(*a[0])} or through {graph.describe(*b[0])}"
-        evidence = f"backward computes as if no gradient passed from round to round through {names}"
+        names, place = [graph.describe(*uses[0]) for uses in (a, b)], a[0][0][0].place
+        evidence = "backward computes as if no gradient passed from round to round through "
+        evidence += " or through ".join(names)
         for later_only in (True, False):
-            both = cut_uses(a, later_only) | cut_uses(b, later_only)
-            yield Hypothesis(2.9, MISSING, evidence, a[0][0][0].place, both)
+            yield Hypothesis(2.9, MISSING, evidence, place, together(cut_uses(a, later_only), cut_uses(b, later_only)))
+        gradients = f"the gradients of {' and '.join(names)}"
+        evidence = f"{gradients} that go to the previous round still contain the terms of later rounds"
+        yield Hypothesis(2.72, RUNNING, evidence, place, together(running_sum(a), running_sum(b)))
+        yield Hypothesis(2.77, RUNNING, evidence, place, together(kept_sum(graph, a), kept_sum(graph, b)))
 
 
 def find_states(graph: ForwardGraph) -> list[Uses]:
@@ -117,6 +122,18 @@ def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
         if maker is not None and reader.number < maker.number:
             changes |= {reader.number: reads(r), maker.number: makes(r)}
     return changes
+
+
+def together(a: dict[int, Callable], b: dict[int, Callable]) -> dict[int, Callable]:
+    """Return the changes of forward `a` and `b`. An operation that both change is changed by one after the other."""
+
+    def composed(first: Callable, second: Callable) -> Callable:
+        def changed(node: Node, operands: list[Any]) -> Any:
+            return second(replace(node, compute=lambda *x: first(node, list(x))), operands)
+
+        return changed
+
+    return {**a, **b, **{number: composed(a[number], b[number]) for number in a.keys() & b.keys()}}
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:

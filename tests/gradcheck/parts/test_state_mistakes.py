@@ -235,6 +235,7 @@ def test_the_states_of_two_loops_are_both_lost():
     with graph_of(encoder_and_decoder, X, H, W) as graph:
         (R,) = graph.projection.weights
         both = [h for h in state_mistakes(graph) if h.mistake == LOST]
+        assert len(both) == 2
         h = states()
         s = [h[3]]
         for t in range(2):
@@ -272,8 +273,64 @@ def test_two_states():
         dx[2] = (R + 0.5 * R * (1 - c**2) * before)[0]
         assert_gives(graph, both[0], x=dx)
         assert {len(h.changes) for h in both} == {4, 6}
-        alone = [h.rank for h in state_mistakes(graph) if h.mistake == KEPT]
+        alone = [h.rank for h in state_mistakes(graph) if h.mistake == KEPT and " and " not in h.evidence]
         assert alone and max(alone) < both[0].rank == both[1].rank
+
+
+class Pair:
+    """Two states: c becomes tanh(c h), and h becomes c + x w. One operation reads both."""
+
+    def __init__(self, x, h, c, w):
+        self.h, self.c = [h], [c]
+        for t in range(3):
+            self.c.append(np.tanh(self.c[-1] * self.h[-1]))
+            self.h.append(self.c[-1] + x[t : t + 1] @ w)
+
+    @staticmethod
+    def forward(x, h, c, w):
+        out = []
+        for t in range(3):
+            c = np.tanh(c * h)
+            h = c + x[t : t + 1] @ w
+            out.append(np.concatenate([h, c]))
+        return np.stack(out)
+
+    def gradients(self, R, loses=False, keeps=False, carries=False):
+        """Return dx, dh and dc of a backward that loses both gradients, or resets neither of them."""
+        dh, dc, dx, all_dh, all_dc = 0 * H, 0 * H, 0 * X, 0 * H, 0 * H
+        for t in (2, 1, 0):
+            dh, dc = dh + R[t, :1], dc + R[t, 1:]
+            dx[t] = (dh @ W.T)[0]
+            dc = dc + dh
+            dz = dc * (1 - self.c[t + 1] ** 2)
+            new_dh, new_dc = dz * self.c[t], dz * self.h[t]
+            dh, dc = (dh + new_dh, dc + new_dc) if keeps else (new_dh, new_dc)
+            if carries:
+                all_dh, all_dc = all_dh + dh, all_dc + dc
+                dh, dc = all_dh, all_dc
+            if loses and (t > 0 or loses == "everywhere"):
+                dh, dc = 0 * H, 0 * H
+        return {"x": dx, "h": dh, "c": dc}
+
+
+def test_two_states_that_one_operation_reads():
+    inputs = X, H, H + 0.5, W
+    pair = Pair(*inputs)
+    with graph_of(Pair.forward, *inputs) as graph:
+        (R,) = graph.projection.weights
+        found = list(state_mistakes(graph))
+        both = [h for h in found if "`c`" in h.evidence and "`h`" in h.evidence]
+        later, everywhere = [h for h in both if h.mistake == LOST]
+        assert_gives(graph, later, **pair.gradients(R, loses=True))
+        assert_gives(graph, everywhere, **pair.gradients(R, loses="everywhere"))
+        running, kept = [h for h in both if h.mistake == KEPT]
+        assert_gives(graph, running, **pair.gradients(R, carries=True))
+        assert_gives(graph, kept, **pair.gradients(R, keeps=True))
+        alone = [h for h in found if h.mistake == KEPT and h not in both]
+        assert len(alone) == 4
+        for h in (running, kept):  # a mistake about one state comes first, and a lost gradient comes last
+            assert min(a.rank for a in alone) < h.rank < later.rank == everywhere.rank
+        assert running.rank < kept.rank and kept.evidence.endswith("still contain the terms of later rounds")
 
 
 def test_all_uses_of_a_state_are_cut():
