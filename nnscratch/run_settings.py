@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zlib
 from typing import Any
 
 from . import optim
@@ -10,6 +12,7 @@ from .checks import count, finite, one_of, positive_int, short
 
 MAX_STEPS = 10**12  # more steps than any run makes, and an integer that a float holds exactly
 MAX_LAYERS = 1000  # more layers than any run has: the construction of 10**9 layers would not end
+PATHS = ("source", "valid", "test")
 OPTIMIZERS = {"adam": optim.Adam, "sgd": optim.SGD}
 UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity", "bpe": "loss"}  # for the progress bar and the plot
 CHOICES = {"level": tuple(UNIT), "cell": ("lstm", "gru", "rnn", "transformer"), "optimizer": tuple(OPTIMIZERS)}
@@ -59,6 +62,12 @@ class Config:
             one_of(name, getattr(self, name), known)
         if self.layers > MAX_LAYERS:
             raise ValueError(f"layers must be at most {MAX_LAYERS:,}, got {self.layers}")
+
+
+def checksum(settings: dict[str, Any]) -> str:
+    """Return a checksum of all settings except the paths of the text, which you may move."""
+    kept = {name: value for name, value in settings.items() if name not in PATHS}
+    return f"{zlib.crc32(json.dumps(kept, sort_keys=True).encode()):08x}"
 
 
 def _check_value(name: str, value: Any, kind: str) -> None:

@@ -37,7 +37,7 @@ from .models import LanguageModel, TransformerLM
 from .module import Module
 from .plotting import plot_history, save_figure
 from .run_folder import StopAfterSignal, ctrl_c_for_other_signals, locked, remove_unfinished_files, unfinished_files
-from .run_settings import MAX_STEPS, OPTIMIZERS, UNIT, Config
+from .run_settings import MAX_STEPS, OPTIMIZERS, PATHS, UNIT, Config, checksum
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
 from .training.busy_cores import OneThreadIfBusy
@@ -101,7 +101,7 @@ class Run:
             )
         config.check()
         parts = read_parts(config)
-        for name in ("source", "valid", "test"):  # an absolute path, so the run can be resumed from any folder
+        for name in PATHS:  # an absolute path, so the run can be resumed from any folder
             path = getattr(config, name)
             if path is not None and not path.startswith(AUSTEN_PREFIX):
                 setattr(config, name, os.path.abspath(path))
@@ -122,7 +122,8 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._write_json("config.json", asdict(self.config), exist_ok=False)
+            settings = asdict(self.config)
+            self._write_json("config.json", settings | {"checksum": checksum(settings)}, exist_ok=False)
         except FileNotFoundError:  # a process that trains here already has removed the unfinished file
             raise FileExistsError(f"{self.folder / 'config.json'} exists") from None
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
@@ -142,8 +143,14 @@ class Run:
         if not config_path.is_file():
             raise FileNotFoundError(f"{folder} holds no run (there is no {config_path})")
         try:
-            config = Config(**json.loads(config_path.read_text(encoding="utf-8")))
+            settings = json.loads(config_path.read_text(encoding="utf-8"))
+            written = settings.pop("checksum", None) if isinstance(settings, dict) else None  # older runs have none
+            config = Config(**settings)
             config.check()
+            if written is not None and written != checksum(settings):
+                raise ValueError(
+                    "its settings were changed after the run was created. Restore them, or train a new run with them"
+                )
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{config_path} is broken: {reason(error)}") from None
         if not (folder / "tokenizer.json").exists():  # the process was killed before it wrote this file
@@ -184,7 +191,8 @@ class Run:
         try:
             return data.TextBatches(tokens, batch_size=lanes, seq_len=length)
         except ValueError as error:
-            raise ValueError(f"the {name} part of {self.config.source}: {error}") from None
+            where = f"the {name} part of {self.config.source}" if name in PARTS else name
+            raise ValueError(f"{where}: {error}") from None
 
     def new_trainer(self, device: str = "cpu", communicator: Any = None) -> Trainer:
         """Return a new trainer for this run, with `total_steps` steps to make."""
@@ -244,6 +252,11 @@ class Run:
                 self._write_json("tokenizer.json", self.tokenizer.to_dict())
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
+            elif (self.folder / "history.json").exists():
+                raise FileNotFoundError(
+                    f"{self.folder} has no {checkpoint.FILE}, and history.json has the losses of earlier steps: "
+                    f"restore the checkpoint, or train a new run in another folder"
+                )
             trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder), StopAfterSignal(signals)]
             if device == "cpu":
                 trainer.callbacks.append(OneThreadIfBusy())

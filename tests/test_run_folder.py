@@ -253,3 +253,32 @@ def test_a_signal_whose_exception_python_ignores_ends_training_after_the_step(te
     assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--steps", "30"]) == 130
     assert signal.signal(signal.SIGTERM, handler) == signal.SIG_DFL
     assert "Stopped at step 1 of 30" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 1.0), ("seq_len", 8), ("dropout", 0.5), ("steps", 9), ("seed", 5)])
+def test_a_run_with_an_edited_configuration_is_refused_and_its_files_are_unchanged(text, tmp_path, capsys, name, value):
+    folder = tmp_path / "run"
+    assert main(["train", str(text), "--out", str(folder), *SMALL, "--steps", "3"]) == 0
+    path = folder / "config.json"
+    written = json.loads(path.read_text())
+    path.write_text(json.dumps(written | {name: value}))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for command in (["train", "--out", folder, "--resume"], ["evaluate", folder], ["generate", folder]):
+        assert "settings were changed after the run was created" in error_of(capsys, *command)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    moved = tmp_path / "moved.txt"
+    text.rename(moved)
+    path.write_text(json.dumps(written | {"source": str(moved)}, indent=3, sort_keys=True))  # another form, same values
+    assert main(["train", "--out", str(folder), "--resume"]) == 0
+    del written["checksum"]  # as in older runs
+    path.write_text(json.dumps(written | {"source": str(moved)}))
+    assert main(["evaluate", str(folder)]) == 0
+
+
+def test_a_run_that_has_lost_its_checkpoint_does_not_start_again_over_its_model(text, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", str(text), "--out", str(folder), *SMALL, "--steps", "3"]) == 0
+    (folder / "checkpoint.safetensors").unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "has no checkpoint.safetensors, and history.json" in error_of(capsys, "train", "--out", folder, "--resume")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
