@@ -175,9 +175,10 @@ On [another page](transformer_or_lstm.md), an LSTM predicts *Pride and Prejudice
 size. Here each setting of the GPT is varied: the learning rate, the depth, the context, the positions and the tokens.
 All models have {min(sizes):,} to {max(sizes):,} parameters. They train on the first 90 % of the novel with AdamW,
 without weight decay and dropout, in steps of {STEP} tokens, with seed 0. The learning rate rises for 5 % of the steps
-and then falls along a cosine to 0. A run on characters reads the novel three times, which is half the budget of the
-other page. The test text is the last 5 %. A Transformer predicts each token from the tokens before it: at least half a
-context, and at most a whole one. Each figure is one run with one seed, so a small difference may be chance.
+and then falls along a cosine to 0. A run on characters reads the training text three times. The runs on the
+page about the LSTM read it six times. The test text is the last 5 %. A Transformer predicts each token from the tokens
+before it: at least half a context, and at most a whole one. Each figure is one run with one seed, so a small difference
+may be chance.
 
 ## Learning rate and depth
 

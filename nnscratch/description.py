@@ -34,8 +34,8 @@ RENAMED = {  # old name: new name. Older files use the old names of classes that
 def describe(model: Module) -> dict[str, Any]:
     """Return the description from which `build` builds `model`.
 
-    If a class of `model` is not part of nnscratch, the description has no entry "replaced", because `build` raises an
-    error for such a class.
+    To find the entry "replaced", this function builds a model from the description, and compares the two models. If a
+    class of `model` is not part of nnscratch, `build` raises an error, and the description has no such entry.
     """
     spec = _described(model, {})
     try:

@@ -21,8 +21,9 @@ sum without weights:
 
     Outer   sum over n  c_n g_n = sum over n, t  a[n, t] (c_n b[n, t])^T              one matrix product
 
-If a parameter is used several times, its forms are joined before the norm is computed, because the norm of a sum is not
-the sum of the norms. Forms of one kind are joined along t.
+If forward uses a parameter several times, the layers keep one form for each use, and g_n is the sum of their gradients.
+The norm of a sum is not the sum of the norms. So these forms are joined to one form before the norm is computed: two
+forms of the same kind are concatenated along t.
 
 References: Goodfellow (2015), "Efficient per-example gradient computations", arXiv:1510.01799, for T = 1; Li, Tramer,
 Liang and Hashimoto (2022), "Large language models can be strong differentially private learners", arXiv:2110.05679, for

@@ -23,27 +23,27 @@ a loss and its gradient. We wrote down the name of each mistake before we ran th
 `benchmarks/mistakes`, together with the same code without the mistake. `python -m benchmarks.mistakes` writes this
 page.
 
-The report of a wrong gradient may list several names of mistakes. The diagnosis *names a mistake first* if the right
-name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs show
-better than the table how often the diagnosis is right for new mistakes:
+The report of a wrong gradient may list several names of mistakes. In the following, the diagnosis *finds* a mistake if
+the right name is at the top of this list; the table says *named first*. We developed the diagnosis on these mistakes.
+So the results of the first runs show better than the table how often the diagnosis is right for new mistakes:
 
-- In the beginning, there were 102 mistakes. The earliest version of the diagnosis only compared arrays. It named 44 of
-  the mistakes first. The next version also recorded forward. In its first run, it named 88 mistakes first. We then
-  improved it until it named all 102 first.
-- Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It named 30 of them first. It had no
-  name for the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at
-  first, and a bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.
+- In the beginning, there were 102 mistakes. The earliest version of the diagnosis only compared arrays. It found 44 of
+  the mistakes. The next version also recorded forward. In its first run, this version found 88 mistakes. We then
+  improved it until it found all 102.
+- Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It found 30 of them. It had no name for
+  the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at first, and a
+  bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.
 - Public bug reports showed more kinds of mistakes: examples in columns, sums over the wrong axes, running sums,
   strides, statistics that forward holds constant. We extended the diagnosis for these kinds, and then wrote 34 more
-  mistakes of the same kinds (`benchmarks/mistakes/kinds.py`). In its first run, it named all 34 first, both in full
-  mode and in directional mode.
-- We also wrote 36 other mistakes in the style of students. The diagnosis named 29 of them first in its first run, and
-  33 after we had extended it again.
+  mistakes of the same kinds (`benchmarks/mistakes/kinds.py`). When we ran the diagnosis on these 34 mistakes for the
+  first time, it found all of them, both in full mode and in directional mode.
+- We also wrote 36 other mistakes in the style of students. In its first run on them, the diagnosis found 29. After we
+  had extended it again, it found 33.
 
 Then we wrote each kind of mistake in every form of code in which it can occur (`benchmarks/mistakes/forms`): pairs of
 functions, classes, dictionaries, columns, loops over time, Python numbers. When we chose these mistakes, we did not
-consider how the diagnosis works. When we ran the diagnosis for the first time, it named 67 % of these mistakes at the
-top of its list. We then extended it for the kinds that it missed.
+consider how the diagnosis works. When we ran the diagnosis on them for the first time, it found 67 %. We then extended
+it for the kinds that it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.
@@ -51,8 +51,8 @@ From the section "classes" on, the first column has the name of the code in `ben
 colon a short description of the mistake.
 
 In *directional* mode, the diagnosis of a wrong array knows only the derivatives along three random directions (arrays
-of one or two elements are checked by element). In its first run, it named 132 of the first 136 mistakes. We then
-extended directional mode so that it can test three of the other four.
+of one or two elements are checked by element). In the first run in this mode, the diagnosis found 132 of the 136
+mistakes that existed then. We then extended directional mode so that it can test three of the other four.
 """
 
 

@@ -1,4 +1,4 @@
-"""Deletion and insertion: does the score change early if the elements with the largest attributions change first?
+"""Deletion and insertion: replace the elements with the largest attributions first. Does the score change at once?
 
     shapes      a (N, ...): an explanation of x         c (N, K + 1)
 

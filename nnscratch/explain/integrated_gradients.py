@@ -101,8 +101,9 @@ def integrated_gradients(
     Warns
     -----
     RuntimeWarning
-        Without `steps`: the gap of an example is above the limit of the default, because 3,000 passes are too few or
-        the score jumps on the line. With `steps`: the gap is above 5 % of the sum of ``|a|``.
+        The gap of an example is too large. Without `steps`, this means that the gap is larger than `steps` promises
+        above: 3,000 passes are too few, or the score jumps on the line. With `steps`, it means that the gap is above
+        5 % of the sum of ``|a|``.
 
     Examples
     --------
@@ -191,7 +192,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
 
 def largest_gap(s0: Array, s: Array, dtype: np.dtype) -> np.ndarray:
     """Return the gap below which the adaptive sum ends. `s0` and `s` are the scores at the ends of the line."""
-    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # in float16, 64 eps is larger
+    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # in float16, 64 eps is the maximum
     return np.maximum(TOLERANCE, relative * (abs(s0).astype(np.float64) + abs(s)))
 
 

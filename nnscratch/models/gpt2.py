@@ -137,7 +137,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
     TypeError
         `model` is not a TransformerLM.
     ValueError
-        `model` has a form that GPT-2 does not have: no biases, post-norm blocks or sinusoidal positions.
+        `model` cannot be stored as a GPT-2: it has layers without biases, post-norm blocks or sinusoidal positions.
 
     Examples
     --------

@@ -167,9 +167,9 @@ class LanguageModel(Module):
     ) -> tuple[float, State]:
         """Run forward, cross-entropy and backward without storing all logits at once. Return the loss and the state.
 
-        The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
-        takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
-        the loss, are multiplied by `scale`.
+        Calls of `forward`, of a `CrossEntropyLoss` and of `backward` give the same loss and gradients, and a test
+        checks this. This method is faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes
+        the loss only. The gradients, but not the loss, are multiplied by `scale`.
         """
         check_targets(self, tokens, targets, scale)  # before forward saves values for backward
         h, state = self._hidden(tokens, state)

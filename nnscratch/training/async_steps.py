@@ -86,7 +86,8 @@ class AsyncSteps:
         if max_norm < math.inf:
             with backend.only_if(self.clip):
                 scale_by(self.factor, gradients)
-        if trainer.clip_value < math.inf:  # clip even if a value is not finite, since the GPU then skips the step
+        if trainer.clip_value < math.inf:
+            # Clip without a test if the gradients are finite. If they are not, the GPU skips optimizer.step() below.
             clip_grad_value_(optimizer.parameters, trainer.clip_value)
         with backend.only_if(self.all_finite):
             optimizer.step()
@@ -120,7 +121,7 @@ class AsyncSteps:
             trainer.recorded.add_step(loss, step.lr, norm)
 
     def _cpu_state(self, trainer: Trainer) -> dict[str, Any]:
-        """Return the state on the CPU that a step changes."""
+        """Return everything on the CPU that a training step changes, so that it can be restored."""
         return {
             "steps_done": trainer.steps_done,
             "rates": [group["lr"] for group in trainer.optimizer.param_groups],

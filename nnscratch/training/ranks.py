@@ -53,7 +53,7 @@ def check_number_of_ranks() -> None:
 
 @contextlib.contextmanager
 def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
-    """Let an error inside the block end all ranks, after a message that names the rank.
+    """If the ``with`` block raises an error, print a message that names the rank, and end all ranks.
 
     With one process, this has no effect. If all ranks raise `TrainingDiverged` at the same step, this has no effect
     either, because no rank then waits for another rank.

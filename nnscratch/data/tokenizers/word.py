@@ -61,10 +61,10 @@ class WordTokenizer(Tokenizer):
 
     These are all the rules:
 
-    - A word is a run of letters, with their accents and vowel signs, and digits. The text is normalised (NFC), so a
-      letter with an accent gives the same token, whether or not the accent is a separate character. An apostrophe
-      inside a word is part of it (``don't``). Every other mark is a token. A run of hyphens is one token. A word of
-      :data:`ABBREVIATIONS` and its full stop are one token (``mr.``).
+    - A word is a run of letters and digits. The accents and vowel signs of its letters belong to the word. The text is
+      normalised (NFC), so a letter with an accent gives the same token, whether or not the accent is a separate
+      character. An apostrophe inside a word is part of it (``don't``). Every other mark is a token. A run of hyphens is
+      one token. A word of :data:`ABBREVIATIONS` and its full stop are one token (``mr.``).
     - Straight quotation marks become opening and closing ones (``“ ”``), so that a model can tell where speech begins.
       Underscores are dropped: Project Gutenberg marks italics with them.
     - A sentence ends with ``.``, ``!`` or ``?`` and any closing quotes or brackets, followed by a space or the end of

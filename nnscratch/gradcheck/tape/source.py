@@ -178,7 +178,7 @@ def position_in_source(frame: Any) -> tuple:
 
 @lru_cache(maxsize=256)
 def positions(code: CodeType) -> list[tuple]:
-    """Return the position in the source of each instruction."""
+    """Return, for each instruction of `code`, the position of its source: (line, last line, column, last column)."""
     return list(code.co_positions())
 
 
