@@ -13,8 +13,8 @@ from .differences import Differences
 from .report import Entry, GradientReport
 from .settings import Settings
 
-AUTO_SECONDS = 20.0  # mode="auto" checks every element if this takes at most this time by the estimate
-BAR_SECONDS = 3.0  # a progress bar is shown if the check takes at least this time by the estimate
+AUTO_SECONDS = 20.0  # mode="auto" checks every element if the estimated time is at most this number of seconds
+BAR_SECONDS = 3.0  # a progress bar is shown if the estimated time is at least this number of seconds
 PASSES = 5  # the number of forward passes for each element: four for the differences, one for the complex step
 
 

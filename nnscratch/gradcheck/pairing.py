@@ -118,7 +118,7 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # leave out dW after self.W = self.dW = ...
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # after self.W = self.dW = ..., not dW
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
@@ -351,10 +351,7 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Return f, the weighted sum of the outputs, for changed arrays and numbers. Then restore the old values.
-
-        `changes` maps the place of an array or a number to the change that is added to it.
-        """
+        """Return f after the change of each place in `changes` is added to its value. Then restore the old values."""
         for steps, change in changes.items():
             value = self.candidates[steps]
             if changes_in_place(value):

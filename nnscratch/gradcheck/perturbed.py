@@ -75,7 +75,7 @@ class ShiftedOperations:
         """Compute one operation. `TracedArray` calls this method."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
-            if self.in_backward and not self._backward_computes:  # drop shifts between two operations of forward
+            if self.in_backward and not self._backward_computes:  # shifts between operations of forward do not count
                 self._backward_computes = True
                 self._shifts.clear()
             if name in ("divide", "multiply") and isinstance(operands[1], (float, np.floating)) and operands[1]:
@@ -83,7 +83,7 @@ class ShiftedOperations:
                 self._divisors.add(factor if name == "divide" else 1 / factor)
             known = self._operands.setdefault(name, [])
             steps = {self._step(base, arrays) for base in known[:MANY]}
-            if 0.0 not in steps and max(a.size for a in arrays) > 1:  # two numbers may be close by chance
+            if 0.0 not in steps and max(a.size for a in arrays) > 1:  # skip single numbers: they may be close by chance
                 for step in steps - {None}:
                     self._shifts.setdefault((name, step), set()).add(b"".join(a.tobytes() for a in arrays))
             if not self.in_backward:

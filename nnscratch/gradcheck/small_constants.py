@@ -27,7 +27,8 @@ from .tape.source import calling_code
 from .verdict import is_comparable
 
 LARGEST = 1e-5  # the largest constant that counts as small: the default eps of batch normalisation
-NEGLIGIBLE = 1e-2  # the largest change by the constants that is "right", divided by the gradient's largest element
+# If the constants change the gradient by more than this number times its largest element, the verdict is "cannot tell".
+NEGLIGIBLE = 1e-2
 SHOWN = 3  # the largest number of lines of code that a note names
 
 
@@ -68,10 +69,11 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
 
 
 def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
-    """Return True if backward's gradient `analytic` agrees with finite differences, both without the small constants.
+    """Return True if backward's gradient agrees with finite differences, when the code runs without small constants.
 
-    `checker` measures the finite differences: with respect to the elements that `entry` compares or, in directional
-    mode, along random directions.
+    `analytic` is the gradient that backward returns without the constants. `checker` measures the finite differences
+    without the constants: with respect to the elements that `entry` compares, or along random directions in directional
+    mode.
     """
     array = checker.differences.projection.variables[entry.name]
     if entry.along_directions:

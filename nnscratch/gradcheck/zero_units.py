@@ -213,7 +213,7 @@ class Measurement:
         return self._wrong(*at), jumps
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
-        """Return a `WrongSlope` for each array whose gradient is not allowed. Its index is the worst element."""
+        """Return, for each array whose gradient is not allowed, a `WrongSlope` with its worst element."""
         jumps = [p - m for p, m in zip(plus, minus, strict=True)]
         moved = [h - m for h, m in zip(here, minus, strict=True)]
         jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])

@@ -204,7 +204,7 @@ def wrong_shape(case: Case) -> None:
         rank = 0.5 if only_ones and given.shape != shape[::-1] else 0.7
         if case.test_undone(given.reshape(shape), rank, "reshape missing", "given.reshape(shape) = true"):
             if only_ones:
-                return  # a sum over an axis of length 1 only removes this axis
+                return  # the shapes differ only in axes of length 1, so no sum over an axis is missing
     for where in axis_sets(given.ndim):
         summed = given.sum(axis=where)
         if summed.size == size:
@@ -342,7 +342,7 @@ def weight_decay(case: Case) -> None:
     """
     given, true = case.observed
     value = case.observe(to_numpy(case.projection.variables[case.name]))
-    if given.size < 3 or is_setting_name(case.name):  # data has no weight decay
+    if given.size < 3 or is_setting_name(case.name):  # a setting, a statistic or a target has no weight decay
         return
     difference = given - true
     c = constant_factor(difference, value)

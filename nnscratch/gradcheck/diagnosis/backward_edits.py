@@ -99,8 +99,8 @@ def may_be_wrong(
     """Return False if the statement of `edit` cannot contain the mistake.
 
     Double the value of the statement. If no wrong gradient changes, negate the value too, because backward may use only
-    its sign. If again no wrong gradient changes, the mistake is elsewhere. If a right gradient changes, the mistake is
-    elsewhere too, because a right gradient depends on the statement. There is one exception: a statement with several
+    its sign. If again no wrong gradient changes, the mistake is in another statement. If a right gradient changes, this
+    right gradient depends on the statement, so the statement is right. There is one exception: a statement with several
     arrays, such as a tuple, may be wrong in one array only.
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]

@@ -112,7 +112,7 @@ class Case:
 
     @property
     def max_misfit(self) -> float:
-        """The largest accepted misfit. If backward's error is small, this is a tenth of the error."""
+        """The largest misfit of an accepted mistake: 1e-4, or a tenth of backward's error if this is smaller."""
         return min(MAX_MISFIT, 0.1 * self.rounding_error()) if self.same_shape else MAX_MISFIT
 
     @property

@@ -303,7 +303,7 @@ class HypothesisTester:
             if c is None:
                 c = (d.given - cut_slope) / contribution
                 if abs(c) < 1e-3:
-                    return None  # c = 0: another hypothesis tests this case
+                    return None  # c = 0: backward leaves out the gradient, and missing_paths.py tests this mistake
             elif abs(cut_slope + c * contribution - d.given) > MAX_SLOPE_MISFIT * d.error + 3 * d.noise * (1 + abs(c)):
                 return None
         return c

@@ -76,7 +76,7 @@ class Movements:
             return False
         solution, _, rank, _ = np.linalg.lstsq(a, b, rcond=1e-9)
         if a.shape[0] < rank + SPARE:
-            return if_unknown  # too few directions to tell
+            return if_unknown  # there are too few directions to decide
         return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
 
     def solve(self, moved: np.ndarray) -> np.ndarray | None:

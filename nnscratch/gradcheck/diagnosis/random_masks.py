@@ -16,9 +16,9 @@ OF_DROPOUT = frozenset("dropout drop mask keep prob".split())
 def is_random_mask(projection: Projection, mask: Any, name: str = "") -> bool:
     """Return True if `mask` was drawn at random.
 
-    `name` is the source of the mask. If it contains a word such as "dropout", return True. Otherwise, compare the mask
-    with the arrays that existed before forward: inputs, targets and attributes. If one of them has zeros at the same
-    positions, return False.
+    `name` is the name of the mask in the user's code. If this name contains a word such as "dropout", return True.
+    Otherwise, compare the mask with the arrays that existed before forward: inputs, targets and attributes. If one of
+    these arrays has zeros at the same positions, return False.
     """
     if set(words_of(name)) & OF_DROPOUT:
         return True

@@ -112,9 +112,10 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return the increment that softmax or log-softmax has for the increment `d` of its input, if backward is wrong.
+    """Return a wrong increment of softmax or log-softmax, for the increment `d` of the input.
 
-    This backward takes the sum in the Jacobian over the wrong axis `axis`. `y` is the softmax.
+    The right increment contains a sum over the axis of the softmax. Here the sum is over another axis, `axis`. The
+    argument `y` is the softmax.
     """
     total = (y * d).sum(axis=axis, keepdims=True)
     return y * (d - total) if function is softmax else d - total

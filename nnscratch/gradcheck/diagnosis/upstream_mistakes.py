@@ -119,7 +119,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
 
 
 def equals(used: np.ndarray, values: Any) -> bool:
-    """Return True if `values` equals `used`, the array from which backward started, up to 1e-4 of its size."""
+    """Return True if `values` equals `used`, the dy from which backward started, up to 1e-4 of its largest element."""
     return float(np.abs(used - values).max()) <= MAX_MISFIT * float(np.abs(used).max())
 
 

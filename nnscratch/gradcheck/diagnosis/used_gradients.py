@@ -182,7 +182,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # f does not depend on this array: only the gradient that forward returns with a loss does
+            continue  # f does not depend on this array: forward uses it only to compute a gradient
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             if not all(np.isfinite(v).all() for v in spread):

@@ -51,7 +51,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             if not any(np.any(g) for g in slopes):
                 continue  # the gradient is 0: a missing path, not a wrong formula
             if not few and is_proportional(slopes, [f.d for f in found]):
-                continue  # this factor is phi'(u) times a constant
+                continue  # the mistake is a wrong constant, and path_factors in forward_mistakes.py finds it
             changes = {}
             for f, g in zip(found, slopes, strict=True):
                 changes |= with_slope(graph, (f.source.number, j), f.sink.number, g)

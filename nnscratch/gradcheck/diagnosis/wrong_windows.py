@@ -115,7 +115,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array. Forward reads one in each iteration of a loop, or all of them as rows of a matrix.
+    """The windows of one array. Forward reads one in each iteration of a loop, or all of these windows as matrix rows.
 
     Attributes
     ----------
