@@ -71,11 +71,23 @@ def formula(operation: str, names: list[str]) -> str:
     --------
     >>> formula("matmul", ["x", "w"]), formula("add", ["x @ w", "b"]), formula("add.reduce", ["h"])
     ('x @ w', '(x @ w) + b', 'sum(h)')
+    >>> formula("multiply", ["x - sum(x)", "sum(x, w)"])
+    '(x - sum(x)) * sum(x, w)'
     """
     if operation in SYMBOLS and len(names) == 2:
-        found = f" {SYMBOLS[operation]} ".join(f"({n})" if " " in n and not n.endswith(")") else n for n in names)
+        found = f" {SYMBOLS[operation]} ".join(f"({n})" if has_outer_space(n) else n for n in names)
     elif operation in ("negative", "square") and len(names) == 1:
         found = f"-({names[0]})" if operation == "negative" else f"({names[0]}) ** 2"
     else:
         found = f"{REDUCTIONS.get(operation, operation)}({', '.join(names)})"
     return found if len(found) <= MAX_LENGTH else f"{REDUCTIONS.get(operation, operation)}(...)"
+
+
+def has_outer_space(text: str) -> bool:
+    """Return True if the text contains a space outside of all brackets, as ``x - sum(x)`` does."""
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == " " and depth == 0:
+            return True
+    return False
