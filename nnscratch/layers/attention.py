@@ -194,7 +194,7 @@ class MultiheadAttention(Module):
             The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`, or of `x` if there is no memory. The other tokens
-            are padding, and no real token attends to them. NaN and infinity in the padding are read as 0.
+            are padding, and no real token attends to them. NaN and very large values in the padding are read as 0.
         past : (k, v), each of shape (N, heads, P, d), optional
             Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these tokens too.
             So a model can read a text token by token without computing keys and values again. See `KeyValueCache`.
@@ -269,7 +269,7 @@ class MultiheadAttention(Module):
     def _with_finite_padding(
         self, x: Array, memory: Array | None, lengths: Any, padding_side: str, past: int = 0
     ) -> tuple[Array, Array | None]:
-        """Return x and memory. Replace NaN and infinity in the padding of the array that `lengths` describes."""
+        """Return x and memory. Replace NaN and very large values in the padding of the array that has `lengths`."""
         if memory is None:
             return with_finite_padding(self, x, lengths, padding_side, past), None
         return x, with_finite_padding(self, memory, lengths, padding_side)

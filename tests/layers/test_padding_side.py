@@ -102,7 +102,7 @@ def attention_cases():
     }
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e308])
 @pytest.mark.parametrize(("case", "side"), [
     *((case, "right") for case in attention_cases()),
     *((case, "left") for case in attention_cases() if case not in OF_MEMORY),
