@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import backend
 from ..checks import flag, positive_int
 from ..deprecated import renamed_attribute
-from ..modes import one_thread_trains, without_input_grad
+from ..modes import without_input_grad
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
@@ -32,7 +32,7 @@ from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_dev
 from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
 from .together import training_together
-from .trainer_checks import check_batches, check_objects, checked_limits, checked_privacy
+from .trainer_checks import check_batches, check_objects, checked_limits, checked_privacy, in_one_thread
 from .validation import restore_generator, validate
 
 if TYPE_CHECKING:
@@ -154,10 +154,10 @@ class Trainer:
         self.enqueue_step(inputs, targets)
         return self.history.loss[-1]
 
+    @in_one_thread
     def enqueue_step(self, inputs: Any, targets: Any) -> None:
         """Make one step on one batch without waiting for a GPU. The loss is read when you read `history`."""
-        with one_thread_trains(self.model, self.criterion):
-            self._enqueue([(inputs, targets)])
+        self._enqueue([(inputs, targets)])
 
     def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
         if self._step is None:
@@ -175,6 +175,7 @@ class Trainer:
         self.model.zero_grad()
         self.criterion.zero_grad()
 
+    @in_one_thread
     def fit(
         self,
         batches: Any,
@@ -208,12 +209,6 @@ class Trainer:
         RuntimeError
             Another thread is training with this model or this criterion.
         """
-        with one_thread_trains(self.model, self.criterion):
-            return self._fit(batches, valid, epochs, steps, evaluate_every)
-
-    def _fit(
-        self, batches: Any, valid: Any, epochs: float | None, steps: int | None, evaluate_every: int | None
-    ) -> History:
         check_batches(self, batches, valid)
         self.total_steps = total_steps(batches, epochs, steps, self.accumulate)
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)

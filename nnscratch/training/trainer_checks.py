@@ -1,12 +1,14 @@
-"""Checks of the arguments of Trainer and of `fit`. Each raises TypeError or ValueError before anything changes."""
+"""Checks of Trainer: its arguments, the arguments of `fit`, and the thread. Each raises before anything changes."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..checks import at_least, check_instance
+from ..modes import one_thread_trains
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
@@ -15,6 +17,17 @@ from .callback import Callback
 if TYPE_CHECKING:
     from ..privacy import DPSGD
     from .trainer import Trainer
+
+
+def in_one_thread(method: Callable) -> Callable:
+    """Let a method of Trainer raise RuntimeError if another thread is training with the same model or criterion."""
+
+    @functools.wraps(method)
+    def checked(trainer: Trainer, *args: Any, **kwargs: Any) -> Any:
+        with one_thread_trains(trainer.model, trainer.criterion):
+            return method(trainer, *args, **kwargs)
+
+    return checked
 
 
 def check_objects(model: Any, criterion: Any, optimizer: Any, scheduler: Any, callbacks: Sequence[Any]) -> None:
