@@ -5,8 +5,8 @@ another derivative. The hypothesis is accepted if, for all arrays, the gradient 
 gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
 
 For example, forward computes ``h = np.tanh(z)``, and a student forgets the factor 1 - h^2: ``dz = dh``. The changed
-forward gives np.tanh the derivative 1. Its gradients equal those of backward, so the evidence names the line of
-np.tanh.
+forward gives np.tanh the derivative 1. Its gradients equal the gradients from backward, so the evidence names the line
+of np.tanh.
 
 A loop executes the same operation once in each iteration. In this folder, these executions are a family: a list with
 one `Node` for each iteration. In a report, an iteration is called a round. If forward uses an array w as an operand

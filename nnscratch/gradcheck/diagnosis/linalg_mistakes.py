@@ -2,7 +2,7 @@
 
 For example, forward computes ``Y = np.linalg.inv(A)``, and a student returns ``-Y @ dY @ Y`` instead of
 ``-Y.T @ dY @ Y.T``. To test this, forward is changed: np.linalg.inv gets the derivative that belongs to the wrong
-formula. If the gradients of the changed forward equal those of backward, the mistake is found.
+formula. If the gradients of the changed forward equal the gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """

@@ -2,7 +2,7 @@
 
 For example, a student of y = softmax(x) writes ``dx = y * (1 - y) * dy``, where ``y * (dy - (y * dy).sum())`` is right.
 To test this, forward is changed: its softmax gets the derivative that belongs to the wrong formula. If the gradients of
-the changed forward equal those of backward, the mistake is found.
+the changed forward equal the gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """

@@ -4,6 +4,9 @@
     dh = dh + ...               the gradient of the state is never reset: it still contains terms of other iterations
     h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 
+To test such a mistake, forward is changed so that its gradients contain the same mistake: see `running_sum`. If these
+gradients equal the gradients from backward, the mistake is found.
+
 The increment of an operand or a result is the array minus its value in the first forward pass. If forward uses a state
 as an operand several times, each of these operands is an occurrence of the state. In a report, an
 iteration is called a round.

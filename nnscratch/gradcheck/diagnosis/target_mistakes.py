@@ -1,8 +1,8 @@
 """Mistakes about the targets of a loss: shifted by one, left out, or with the sign flipped.
 
-For example, forward of a language model compares the scores at position t with the token ids[t + 1], and a student
-subtracts 1 at ids[t] in backward. To find this mistake, run forward with the wrong targets. If its derivatives equal
-the gradients from backward, backward uses these targets.
+For example, a student writes ``dz[range(N), t - 1] -= 1`` for the labels t of cross-entropy, where
+``dz[range(N), t] -= 1`` is right. To find this mistake, run forward with the wrong targets t - 1. If the derivatives of
+this forward equal the gradients from backward, backward uses the wrong targets.
 """
 
 from __future__ import annotations

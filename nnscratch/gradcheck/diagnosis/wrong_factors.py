@@ -4,9 +4,9 @@
     x / s           backward uses another power of s
     (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
 
-For example, forward computes ``y = x @ W`` with a square W, and a student writes ``dx = dy @ W`` instead of ``dx = dy @
-W.T``. To test this, forward is changed: the derivative of ``x @ W`` with respect to x gets the wrong factor. If the
-gradients of the changed forward equal those of backward, the mistake is found.
+For example, forward computes ``y = x @ W`` with a square W, and a student writes ``dx = dy @ W`` instead of
+``dx = dy @ W.T``. To test this, forward is changed: the derivative of ``x @ W`` with respect to x gets the wrong
+factor. If the gradients of the changed forward equal the gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass. In a report, an
 iteration of a loop is called a round.

@@ -4,8 +4,8 @@
     max(u, v)       the masks of u and v are left out or exchanged
 
 For example, a student of max pooling adds the gradient to all elements of a window: ``dx[i : i + 2] += dy[i]``. To test
-this, forward is changed: its maximum gets the derivative of a sum. If the gradients of the changed forward equal those
-of backward, the mistake is found.
+this, forward is changed: its maximum gets the derivative of a sum. If the gradients of the changed forward equal the
+gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """

@@ -3,7 +3,9 @@
 out[2 * i : 2 * i + 3] += x[i] * w     backward reads dout[i : i + 3], or a neighbouring window
 padded[1:-1] = x, or up[::2] = x       backward reads the gradient of x at other positions of the larger array
 
-The increment of an array is the array minus its value in the first forward pass.
+To test such a mistake, forward is changed: it puts the increment of x at the positions that backward reads. If the
+gradients of the changed forward equal the gradients from backward, the mistake is found. The increment of an array is
+the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations

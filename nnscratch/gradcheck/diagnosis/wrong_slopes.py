@@ -4,7 +4,7 @@ Forward often computes y = phi(u), element by element, for example with np.tanh.
 slope phi'(u). A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with
 another array h. For example, for ``h = np.tanh(z)``, a student writes ``dz = dh``, or ``dz = dh * (1 - z**2)``. To test
 this, forward is changed: np.tanh gets the wrong factor as its derivative. If the gradients of the changed forward equal
-those of backward, the mistake is found.
+the gradients from backward, the mistake is found.
 
 This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
 operand. An operand is active if it depends on a differentiated array. In the code, `sources` are the operations that

@@ -1,7 +1,8 @@
 """Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
 
 For example, forward computes ``x + b`` with a square x, and a student writes ``db = dy.sum(axis=1)`` instead of
-``db = dy.sum(axis=0)``.
+``db = dy.sum(axis=0)``. To test this, forward is changed: it adds the increment of b along the wrong axis. If the
+gradients of the changed forward equal the gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass.
 """

@@ -6,8 +6,9 @@ A window is a part of an array that forward reads, such as the part of an image 
     a product with a kernel           backward does not rotate the kernel, or rotates it by mistake
     C[ids] with repeated ids          backward uses dC[ids] += d, which adds only one d for each repeated id
 
-The increment of an array is the array minus its value in the first forward pass. In a report, an iteration of a loop is
-called a round.
+To test such a mistake, forward is changed: it reads the increment of x from the windows that backward uses. If the
+gradients of the changed forward equal the gradients from backward, the mistake is found. The increment of an array is
+the array minus its value in the first forward pass. In a report, an iteration of a loop is called a round.
 """
 
 from __future__ import annotations
