@@ -16,7 +16,7 @@ The steps of a check, and the files that do them:
     sampling.py, directional.py      choose the elements or directions to compare; cost.py chooses the mode
     kinks.py, kink_units.py          check points without a derivative, such as 0 for ReLU; zero_units.py: exact zeros
     noise.py                         finds an f that does not change smoothly, because of rounding
-    rival_inputs.py                  decides which input of a loss the gradient belongs to
+    settled_losses.py                decides which input of a loss the gradient belongs to
     small_constants.py               accepts a gradient that leaves out the eps of log(p + eps)
     verdict.py                       decides the verdict: right, wrong or cannot tell
     diagnosis/                       finds the mistake that explains a wrong gradient; tape/ records forward

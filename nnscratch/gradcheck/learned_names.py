@@ -22,7 +22,7 @@ SETTINGS = frozenset(
     "window stride pad padding shape size axis dim dims seed min max low high lower upper bound bounds threshold clip "
     "step steps history noise adj adjacency laplacian edges hat tilde grid stats statistics "
     "ones zeros eye identity causal tril x xs data input inputs feature features train test batch design sample "
-    "samples hyper config options y t h state states hidden cell memory carry prev previous initial".split()
+    "samples hyper config options y t ts h state states hidden cell memory carry prev previous initial".split()
 )
 WEIGHTS_ONLY = frozenset("w b weight weights bias biases theta".split())  # these words are never the name of a setting
 # A name of a weight that contains one of these words is the name of a setting: class_weights are not learned.

@@ -40,7 +40,7 @@ from .nested import array_module, is_array, leaves
 from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
-from .rival_inputs import choose_input
+from .settled_losses import settle_losses
 from .snapshot import Snapshot, Steps, equal_arrays
 from .updated_weights import with_updated_weights
 
@@ -52,8 +52,8 @@ def complete_adapter(
 ) -> tuple[Adapter, Snapshot, Snapshot]:
     """Return an adapter for `subject` that knows its parameters, and two snapshots of its state.
 
-    The first snapshot records the current state of `subject`. The second records the state in which the check starts.
-    The two states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
+    The first snapshot records the current state of `subject`, and the second the state in which the check starts. The
+    states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
@@ -62,8 +62,7 @@ def complete_adapter(
             adapter = make_adapter(number_subject(subject), numbers_as_arrays(adapter, inputs), loss, targets)
             before = Snapshot(adapter.source, inputs, targets)
         start = start_with_weights(adapter, before)
-        choose_input(adapter)
-        adapter = with_updated_weights(with_found_parameters(adapter, start), start)
+        adapter = with_updated_weights(with_found_parameters(settle_losses(adapter), start), start)
         return in_convention(adapter, convention), before, start
 
 

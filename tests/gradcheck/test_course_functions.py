@@ -395,3 +395,68 @@ def test_the_gradient_of_a_difference_belongs_to_the_first_argument():
     assert check_gradients((loss, lambda a, b: 2 * (a - b)), a, b).ok
     report = check_gradients((loss, lambda a, b: 2 * (b - a)), a, b)
     assert report.verdict == "wrong" and report["a"].diagnosis.mistake == "sign flipped"
+
+
+class Recurrence:
+    """h_t = tanh(x_t + W h_(t-1)), with a loss of all states."""
+
+    factor = 1
+
+    def forward(self, x, W, h0):
+        states, loss = [h0], 0.0
+        for x_t in x:
+            states.append(np.tanh(x_t + W @ states[-1]))
+            loss = loss + 0.5 * np.sum(states[-1] ** 2)
+        return loss, states[-1], (x, W, states)
+
+    def backward(self, dh, cache):
+        x, W, states = cache
+        dx, dW = np.zeros_like(x), np.zeros_like(W)
+        for t in reversed(range(len(x))):
+            dz = (states[t + 1] + dh) * (1 - states[t + 1] ** 2)
+            dx[t], dh = dz, W.T @ dz
+            dW += self.factor * np.outer(dz, states[t])
+        return dx, dW, dh
+
+
+RECURRENT = [np.random.default_rng(k).normal(size=shape) for k, shape in enumerate([(3, 4), (4, 4), (4,)])]
+
+
+@pytest.mark.parametrize("factor", [1, 2, -1])
+@pytest.mark.parametrize("form", ["loss, h", "h, loss", "loss, h; backward(cache)", "loss, h; object"])
+def test_a_loss_among_several_outputs(form, factor):
+    code = Recurrence()
+    code.factor = factor
+    if form == "loss, h":
+        pair = lambda x, W, h0: code.forward(x, W, h0), lambda dh, cache: code.backward(dh, cache)  # noqa: E731
+    elif form == "h, loss":
+
+        def forward(x, W, h0):
+            loss, h, cache = code.forward(x, W, h0)
+            return h, loss, cache
+
+        pair = forward, lambda dh, cache: code.backward(dh, cache)
+    elif form == "loss, h; backward(cache)":
+        pair = lambda x, W, h0: code.forward(x, W, h0), lambda cache: code.backward(0.0, cache)  # noqa: E731
+    else:
+
+        class Cell:
+            def forward(self, x, W, h0):
+                loss, h, self.cache = code.forward(x, W, h0)
+                return loss, h
+
+            def backward(self):
+                return code.backward(0.0, self.cache)
+
+        pair = Cell()
+    report = check_gradients(pair, *RECURRENT, diagnose=False)
+    assert report["W"].verdict == ("right" if factor == 1 else "wrong") and report["x"].verdict == "right"
+    assert any("only the loss was checked" in note for note in report.notes) == form.startswith("loss, h;")
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_number_among_the_outputs_that_backward_does_not_use(factor):
+    forward = lambda x: (np.sin(x), np.sum(x**2), x)  # noqa: E731
+    report = check_gradients((forward, lambda dy, cache: factor * dy * np.cos(cache)), RECURRENT[0], diagnose=False)
+    assert report["x"].verdict == ("right" if factor == 1 else "wrong")
+    assert any("1 of 2 outputs" in note for note in report.notes)

@@ -11,6 +11,7 @@ from ..nested import float_leaves, is_array, is_float, is_writeable, leaves, map
 from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
+from .outputs import UsedOutputs, used_outputs
 
 NO_CACHE = object()  # the cache of a forward that returned no cache; not None, because a cache may be None
 
@@ -51,6 +52,10 @@ class Adapter:
         The gradients that backward returned in addition to those of the inputs.
     is_loss : bool
         True if backward returns the derivatives of one loss for each element, and takes no dy.
+    used : UsedOutputs or None
+        The outputs that are checked, if backward takes fewer gradients than there are outputs.
+    adds_loss : bool
+        True if backward takes a gradient for all outputs except the losses, and adds the gradients of the losses.
     container : str
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
         nested, and backward returned their gradients in one tuple that is not nested. In all other cases, "".
@@ -66,6 +71,8 @@ class Adapter:
     accumulates = False
     returns_cache = False
     is_loss = False
+    used: UsedOutputs | None = None
+    adds_loss = False
     container = ""
     targets: tuple = ()
     loss: Any = None
@@ -133,6 +140,23 @@ class Adapter:
         """Return the name and the array of every parameter and every input, including inputs of integers."""
         inputs = [leaf for pair in zip(self.input_names, self.inputs, strict=True) for leaf in leaves(*pair)]
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
+
+    def choose_outputs(self, ys: tuple, taken: int) -> UsedOutputs:
+        """Choose the outputs to check, if backward takes `taken` gradients. There are more outputs. Write a note."""
+        used = used_outputs(ys, taken, self.adds_loss)
+        if len(used.checked) < len(ys):
+            self.add_note(
+                f"backward takes the gradients of {taken} of {len(ys)} outputs; the other outputs were not checked"
+                if taken
+                else "backward takes no gradient, so only the loss was checked, and not the other outputs"
+            )
+        return used
+
+    def given_dys(self, dys: tuple) -> tuple:
+        """Return the gradients that backward takes: those of the losses among the outputs are left out."""
+        if self.used is None:
+            return dys
+        return tuple(dy for i, dy in zip(self.used.checked, dys, strict=True) if i in self.used.given)
 
     def add_note(self, note: str) -> None:
         """Add a remark to the report, unless the report contains it already."""

@@ -18,6 +18,7 @@ from .calls import (
     returned_names,
 )
 from .names import function_name
+from .outputs import UsedOutputs, losses_of
 from .refusals import pair_refusal, value_and_gradient_refusal
 
 
@@ -60,7 +61,8 @@ class PairAdapter(Adapter):
         else:
             ys = [result]
         self.outputs = tuple(ys)
-        return self.outputs[: self._outputs_used(len(ys))]
+        self.used = self._used_outputs(self.outputs)
+        return tuple(self.outputs[i] for i in self.used.checked)
 
     def _takes_every_output(self, result: tuple) -> bool:
         """Return True if backward takes a gradient for the last output.
@@ -75,16 +77,18 @@ class PairAdapter(Adapter):
             return False
         return len(float_leaves(result)) == len(result)
 
-    def _outputs_used(self, count: int) -> int:
-        """Return the number of outputs for which backward takes a gradient, or `count` if this number is not known."""
-        has_cache, names = self.cache is not NO_CACHE, self.backward_names
+    def _used_outputs(self, ys: tuple) -> UsedOutputs:
+        """Return the outputs that are checked, and those for which backward takes a gradient."""
+        has_cache, names, count = self.cache is not NO_CACHE, self.backward_names, len(ys)
+        everything = UsedOutputs(range(count), range(count))
         if names is None or len(names) == count + has_cache:
-            return count
-        used = gradients_taken(names, self.input_names, self.output_names, has_cache)
-        if not 0 < used < count:
-            return count
-        self.add_note(f"backward takes the gradients of {used} of {count} outputs; the other outputs were not checked")
-        return used
+            return everything
+        taken = gradients_taken(names, self.input_names, self.output_names, has_cache)
+        if not 0 <= taken < count:
+            return everything
+        if taken == 0 and (not losses_of(ys) or any(map(is_gradient_argument, names))):
+            return everything
+        return self.choose_outputs(ys, taken)
 
     def cached(self) -> Any:
         return self.cache if self.cache is not NO_CACHE and not callable(self.cache) else ()
@@ -95,7 +99,8 @@ class PairAdapter(Adapter):
     def _call_backward(self, dys: tuple) -> Any:
         """Call backward with the arguments that it takes, and return its result."""
         names, cache = self.backward_names, self.cache
-        has_cache, scalar = cache is not NO_CACHE, has_no_axes(dys[0])
+        dys = self.given_dys(dys)
+        has_cache, scalar = cache is not NO_CACHE, not dys or has_no_axes(dys[0])
         by_name = {n: v for n, v in zip(self.input_names, self.inputs, strict=True)}
         optional = {n: by_name[n] for n in self._optional_names if n in by_name}
         if names is None:

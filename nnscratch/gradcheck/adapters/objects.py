@@ -10,6 +10,7 @@ from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_
 from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
 from .calls import is_cache_name, is_gradient_argument, optional_names, required_names
 from .names import needs_argument
+from .outputs import losses_of
 
 
 class ObjectAdapter(Adapter):
@@ -93,7 +94,7 @@ class ObjectAdapter(Adapter):
 
     def run(self) -> tuple:
         result = self.forward_method(*self.inputs)
-        self.cache = NO_CACHE
+        self.cache, self.used = NO_CACHE, None
         if not isinstance(result, tuple):
             return (result,)
         if len(result) > 1 and self._returns_cache(result):
@@ -103,15 +104,15 @@ class ObjectAdapter(Adapter):
         return self._outputs_used(result)
 
     def _outputs_used(self, ys: tuple) -> tuple:
-        """Return the outputs for which backward takes a gradient: the first outputs, if it takes fewer arguments."""
-        names = required_names(self.backward_method)
-        count = len(ys) if names is None else len(names) + len(optional_names(self.backward_method))
-        if not 0 < count < len(ys) or hasattr(ys, "_fields"):
+        """Return the outputs that are checked, if backward cannot take a gradient for each output."""
+        names, options = required_names(self.backward_method), optional_names(self.backward_method)
+        if names is None or len(names) + len(options) >= len(ys) or hasattr(ys, "_fields"):
             return ys
-        self.add_note(
-            f"backward takes the gradients of {count} of {len(ys)} outputs; the other outputs were not checked"
-        )
-        return ys[:count]
+        taken = len(names) + sum(map(is_gradient_argument, options))
+        if not taken and not losses_of(ys):
+            return ys
+        self.used = self.choose_outputs(ys, taken)
+        return tuple(ys[i] for i in self.used.checked)
 
     def _returns_cache(self, result: tuple) -> bool:
         """Return True if the last value that forward returned is a cache, and backward has an argument for it."""
@@ -127,11 +128,12 @@ class ObjectAdapter(Adapter):
 
     def call_backward(self, dys: tuple) -> Any:
         """Call backward with the gradients of the outputs, and the cache if forward has returned one."""
+        dys = self.given_dys(dys)
         if self.cache is not NO_CACHE:
             names = required_names(self.backward_method) or []
             place = next((k for k, name in enumerate(names) if is_cache_name(name)), len(dys))
             return self.backward_method(*dys[:place], self.cache, *dys[place:])
-        scalar = len(dys) == 1 and has_no_axes(dys[0])
+        scalar = not dys or len(dys) == 1 and has_no_axes(dys[0])
         if scalar and not needs_argument(self.backward_method):
             return self.backward_method()
         return self.backward_method(*dys)

@@ -1,8 +1,11 @@
-"""Rival inputs: find the input of a loss whose gradient backward returns, if the names and shapes fit several inputs.
+"""Losses: find out which output and which input of a loss the gradients from backward belong to.
 
-For example, backward of ``kl_divergence(p, q)`` returns one gradient, and this may be the gradient with respect to q.
-By default, the checker takes it for the gradient with respect to the first input, p. This file changes this choice if
-finite differences show that the gradient is wrong for the first input, and right for exactly one other input.
+For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
+the first input, p. `choose_input` changes this choice if finite differences show that the gradient is wrong for the
+first input, and right for exactly one other input.
+
+For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients may include those of the loss:
+`find_added_losses`.
 """
 
 from __future__ import annotations
@@ -14,12 +17,19 @@ import numpy as np
 
 from .adapters import Adapter
 from .adapters.matching import label_rank
-from .nested import array_module, has_no_axes, is_float, to_numpy
-from .projection import projection_weights, weighted_sum, weights_like_outputs
+from .nested import array_module, has_no_axes, is_float, map_leaves, to_numpy
+from .projection import gradient_as_float64, projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot
 
 STEP = 1e-6  # the step of the central differences, relative to the largest value of the array
 CLOSE = 1e-4  # two derivatives count as equal up to this relative difference
+
+
+def settle_losses(adapter: Adapter) -> Adapter:
+    """Decide which outputs are checked, and which input the gradient of a loss belongs to. Return `adapter`."""
+    find_added_losses(adapter)
+    choose_input(adapter)
+    return adapter
 
 
 def choose_input(adapter: Adapter) -> None:
@@ -75,3 +85,30 @@ def rename(adapter: Adapter, first: str, name: str) -> None:
         return {name if key == first else key: g for key, g in original(dys, *rest, **options).items()}
 
     adapter.gradients = gradients
+
+
+def find_added_losses(adapter: Adapter) -> None:
+    """Set ``adapter.adds_loss`` if backward adds the gradients of the losses among the outputs to those from dy.
+
+    For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, call backward with dh = 0. If its result is not
+    zero, it contains the gradients of the loss.
+    """
+    before, notes = Snapshot(adapter.source, adapter.inputs), list(adapter.notes)
+    try:
+        adapter.run()
+        if adapter.used is None or not adapter.used.given:
+            return
+        adapter.adds_loss = True
+        ys = adapter.run()
+        if len(adapter.used.given) < len(adapter.used.checked):
+            dys = weights_like_outputs(projection_weights(ys), ys)
+            given = adapter.gradients(map_leaves(lambda dy: 0 * dy if dy is not None else None, dys))
+            adapter.adds_loss = any(np.any(gradient_as_float64(g)) for g in given.values() if g is not None)
+        else:
+            adapter.adds_loss = False
+    except Exception:  # the check will raise the same error
+        adapter.adds_loss = False
+    finally:
+        adapter.notes[:] = [n for n in notes if not adapter.adds_loss or "other outputs were not checked" not in n]
+        before.restore()
+        adapter.clear_saved()
