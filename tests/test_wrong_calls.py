@@ -174,3 +174,55 @@ def test_targets_that_do_not_fit_are_refused_before_forward_saves_anything(
         model.loss_and_backward(tokens, targets, None, scale)
     assert not any(module.__dict__.get("_stack") for module in model.modules())
     assert not any(parameter.grad.any() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("layer", "name", "x"), [
+    (nn.Dropout(0.5, rng=0), "p", X),
+    (nn.VariationalDropout(0.5, rng=0), "p", X[None]),
+    (nn.BatchNorm1d(3), "momentum", X),
+])  # fmt: skip
+@pytest.mark.parametrize("value", [2, -1, np.nan, "x"])
+def test_a_probability_set_later_is_checked_by_forward(layer, name, x, value):
+    before = {name: array.copy() for name, array in layer.state_dict().items()}
+    setattr(layer, name, value)
+    with pytest.raises(ValueError, match=f"{name} must be a probability"):
+        layer(x)
+    for key, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[key])
+
+
+@pytest.mark.parametrize("value", [2, -1, np.nan, "x"])
+def test_a_label_smoothing_set_later_is_checked_by_forward(value):
+    criterion = nn.CrossEntropyLoss()
+    criterion.label_smoothing = value
+    with pytest.raises(ValueError, match="label_smoothing must be a probability"):
+        criterion(X, LABELS)
+
+
+@pytest.mark.parametrize("name", ["max_norm", "clip_value"])
+def test_a_limit_of_the_gradient_set_later_is_checked(name):
+    later = trainer()
+    for value in (-1, np.nan, "x", True):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number, 0 or more"):
+            setattr(later, name, value)
+    for value in (None, np.inf):
+        setattr(later, name, value)
+        assert getattr(later, name) == np.inf
+    setattr(later, name, 1)
+    assert getattr(later, name) == 1.0
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("callbacks", [nn.training.ProgressBar], "Trainer: callbacks must be an instance of Callback, got <class"),
+    ("scheduler", nn.optim.lr_scheduler.StepLR, "Trainer: scheduler must be an instance of LRScheduler"),
+    ("criterion", None, "Trainer: criterion must be an instance of Module, got None"),
+    ("optimizer", None, "Trainer: optimizer must be an instance of Optimizer, got None"),
+    ("model", nn.Linear(3, 2, rng=0), "the optimizer has none of the model's parameters"),
+    ("accumulate", 0, "accumulate must be an integer of 1 or more, got 0"),
+])  # fmt: skip
+def test_an_attribute_of_a_trainer_set_later_is_checked_by_fit(name, value, message):
+    later, before = trainer(), LINEAR.weight.data.copy()
+    setattr(later, name, value)
+    with pytest.raises((TypeError, ValueError), match=message):
+        later.fit([(X, X[:, :2])], epochs=1)
+    np.testing.assert_array_equal(LINEAR.weight.data, before)

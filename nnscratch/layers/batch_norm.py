@@ -132,10 +132,11 @@ class BatchNorm1d(Module):
         Skip channels with NaN or infinity, which would corrupt the running averages even if the Trainer rejects this
         step.
         """
+        momentum = 1.0 if self.momentum == 1 else probability("momentum", self.momentum)  # you may have changed it
         xp = backend.array_module(mu)
         good = xp.isfinite(mu) & xp.isfinite(v)
         for running, new in ((self.running_mean, mu), (self.running_var, v * (m / (m - 1)))):
-            running += self.momentum * (xp.where(good, new, running) - running)
+            running += momentum * (xp.where(good, new, running) - running)
         self.num_batches_tracked += 1
 
     def _check(self, x: Array) -> None:

@@ -73,6 +73,7 @@ class Dropout(Module):
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
     """Return a mask with the dtype and device of `like`: 0 with probability `p`, and otherwise 1 / (1 - p)."""
+    probability("p", p)  # you may have changed it since the layer was made
     mask = backend.array_module(like).empty(shape, dtype=like.dtype)
     fill_mask(backend.uniform_like(rng, shape, like), p, 1 / (1 - p), mask)
     return mask

@@ -66,7 +66,7 @@ class VariationalDropout(Module):
                 f"Without a time axis use nn.Dropout"
             )
         mask = None
-        if self.training and not self.deterministic and self.p > 0:
+        if self.training and not self.deterministic and self.p != 0:
             N, _, D = x.shape
             mask = dropout_mask((N, 1, D), self.p, self.rng, like=x)
         self.save_for_backward(x.shape, x.dtype, mask)

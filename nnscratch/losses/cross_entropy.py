@@ -89,7 +89,7 @@ class CrossEntropyLoss(Module):
         """
         check_labels(self, "logits", logits, target)
         xp = backend.array_module(logits)
-        C, e = logits.shape[-1], self.label_smoothing
+        C, e = logits.shape[-1], probability("label_smoothing", self.label_smoothing)
         if self.weight is not None and len(self.weight) != C:
             raise ValueError(
                 f"CrossEntropyLoss needs one weight for each class: weight has {len(self.weight)} numbers, "

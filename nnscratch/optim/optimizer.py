@@ -108,6 +108,7 @@ class Optimizer:
         self.parameters = [p for group in self.param_groups for p in group["params"]]
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} got no parameters")
+        self._settings = {"params", *settings}
         self._group = self.param_groups[0]  # during `step`, the group that is being updated
         self.steps = 0
         self.state: dict[str, list[Array]] = {
@@ -167,11 +168,20 @@ class Optimizer:
     def check_settings(self) -> None:
         """Raise ValueError if a setting is out of range. `step` calls this, since you may change settings at any time.
 
+        A group must also have the same parameters and the names of the same settings as before.
+
         A subclass with further settings overrides this method.
         """
         for group in self.param_groups:
-            for name in group.keys() - {"params"}:
+            if group.keys() != self._settings:
+                raise ValueError(f"a parameter group must have {sorted(self._settings)}, got {sorted(map(str, group))}")
+            for name in self._settings - {"params"}:
                 at_least(name, group[name], 0)
+        given = [id(p) for group in self.param_groups for p in group["params"]]
+        if given != [id(p) for p in self.parameters]:
+            raise ValueError(
+                "the parameters of the groups have changed since the optimizer was created: create a new optimizer"
+            )
 
     def _update_group(self, numbered: list[tuple[int, Parameter]], gradients: list[tuple[Array | None, Array]]) -> None:
         """Update these parameters, each given with its number in `parameters`."""

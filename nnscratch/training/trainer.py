@@ -32,7 +32,7 @@ from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_dev
 from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
 from .together import training_together
-from .trainer_checks import check_batches, check_objects, checked_limits, checked_privacy, in_one_thread
+from .trainer_checks import check_batches, check_objects, checked_privacy, in_one_thread, limit_of_gradient
 from .validation import restore_generator, validate
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Trainer:
     [0 1 1 0] 100
     """
 
+    max_norm, clip_value = limit_of_gradient("max_norm"), limit_of_gradient("clip_value")
     step = renamed_attribute("step", "steps_done")
     ask_step = renamed_attribute("ask_step", "enqueue_step")
 
@@ -112,7 +113,9 @@ class Trainer:
         check_objects(model, criterion, optimizer, scheduler, callbacks)
         backend.keep_freed_memory()
         self.model, self.criterion, self.optimizer, self.scheduler = model, criterion, optimizer, scheduler
-        self.max_norm, self.clip_value = checked_limits(max_norm, clip_value)
+        if max_norm is not None and clip_value is not None:
+            raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
+        self.max_norm, self.clip_value = max_norm, clip_value
         self.accumulate = positive_int("accumulate", accumulate)
         self.callbacks, self.progress = callbacks, flag("progress", progress)
         self._bar: tuple[Callback, ...] = ()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..checks import at_least, check_instance
+from ..checks import at_least, check_instance, positive_int
 from ..modes import one_thread_trains
 from ..module import Module
 from ..optim import Optimizer
@@ -24,6 +24,8 @@ def in_one_thread(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def checked(trainer: Trainer, *args: Any, **kwargs: Any) -> Any:
+        for name in ("model", "criterion"):  # you may have changed them
+            check_instance("Trainer", name, getattr(trainer, name), Module)
         with one_thread_trains(trainer.model, trainer.criterion):
             return method(trainer, *args, **kwargs)
 
@@ -43,18 +45,24 @@ def check_objects(model: Any, criterion: Any, optimizer: Any, scheduler: Any, ca
         check_instance("Trainer", "callbacks", callback, Callback)
 
 
-def checked_limits(max_norm: float | None, clip_value: float | None) -> tuple[float, float]:
-    """Return both limits of the gradient. A limit of None becomes infinity."""
-    if max_norm is not None and clip_value is not None:
-        raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
-    return (
-        math.inf if max_norm is None else at_least("max_norm", max_norm, 0),
-        math.inf if clip_value is None else at_least("clip_value", clip_value, 0),
-    )
+def limit_of_gradient(name: str) -> property:
+    """Return a property of Trainer that checks each new value. None becomes infinity, which is no limit."""
+
+    def get(trainer: Trainer) -> float:
+        return vars(trainer)[f"_{name}"]
+
+    def set_checked(trainer: Trainer, value: float | None) -> None:
+        no_limit = value is None or (isinstance(value, float) and value == math.inf)
+        vars(trainer)[f"_{name}"] = math.inf if no_limit else at_least(name, value, 0)
+
+    return property(get, set_checked)
 
 
 def check_batches(trainer: Trainer, batches: Any, valid: Any) -> None:
     """Check the arguments of `fit` before the first step, as far as this is possible without drawing a batch."""
+    # Checked again, since you may have changed an attribute of the trainer.
+    check_objects(trainer.model, trainer.criterion, trainer.optimizer, trainer.scheduler, trainer.callbacks)
+    positive_int("accumulate", trainer.accumulate)
     check_pairs("batches", batches)
     if valid is not None:
         check_can_be_repeated(valid)

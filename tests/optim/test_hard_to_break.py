@@ -298,3 +298,25 @@ def test_a_rate_too_large_for_a_float_is_refused_by_the_next_step():
         scheduler.step()
     with pytest.raises(ValueError, match="lr must be a finite number"):
         optimizer.step()
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda groups, w: groups[0]["params"].append(w), "parameters of the groups have changed"),
+    (lambda groups, w: groups[0]["params"].pop(), "parameters of the groups have changed"),
+    (lambda groups, w: groups[0]["params"].reverse(), "parameters of the groups have changed"),
+    (lambda groups, w: groups.append(groups[0] | {"params": [w]}), "parameters of the groups have changed"),
+    (lambda groups, w: groups.clear(), "parameters of the groups have changed"),
+    (lambda groups, w: groups[0].update(momentum=0.5), r"must have \['lr', 'params', 'weight_decay'\]"),
+    (lambda groups, w: groups[0].pop("lr"), r"must have \['lr', 'params', 'weight_decay'\]"),
+])  # fmt: skip
+def test_changed_parameter_groups_are_refused_before_anything_changes(change, message):
+    """A momentum in a group would have no effect, and a parameter that is removed would not learn."""
+    parameters = [nn.Parameter(np.ones(3)), nn.Parameter(np.ones(2))]
+    optimizer = nn.optim.Adam(parameters)
+    for parameter in parameters:
+        parameter.grad[...] = 1
+    change(optimizer.param_groups, nn.Parameter(np.ones(2)))
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert optimizer.steps == 0
+    assert all((parameter.data == 1).all() for parameter in parameters)
