@@ -572,6 +572,32 @@ def test_a_layer_that_appends_what_it_keeps_to_lists(mistake):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_backward_that_returns_the_lists_of_all_gradients(mistake):
+    class Network:
+        def __init__(self):
+            self.Ws = [RNG.normal(size=(3, 3)), RNG.normal(size=(3, 2))]
+            self.bs = [RNG.normal(size=3), RNG.normal(size=2)]
+
+        def forward(self, x):
+            self.a = [x]
+            for W, b in zip(self.Ws, self.bs, strict=True):
+                self.a.append(np.tanh(self.a[-1] @ W + b))
+            return self.a[-1]
+
+        def backward(self, dy):
+            dWs, dbs = [], []
+            for k in (1, 0):
+                dz = dy * (1 - self.a[k + 1] ** 2)
+                dWs.insert(0, self.a[k].T @ dz)
+                dbs.insert(0, dz.sum(axis=0))
+                dy = dz @ self.Ws[k].T
+            return [spoil(dWs[0], mistake), dWs[1]], dbs
+
+    report = check(not mistake, Network(), X)
+    assert sorted(report.entries) == ["Ws[0]", "Ws[1]", "bs[0]", "bs[1]"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_layer_with_an_inner_layer_that_appends_its_values_to_lists(mistake):
     """The lists of attention weights are no weights, and each backward needs the lists of one forward."""
 

@@ -76,6 +76,8 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
         for (name, value), gradient in zip(floats[skipped:], result, strict=False):
             add(match, name, value, gradient)
         match.surplus = list(result[len(floats) - skipped :])
+    elif any(is_array(v) and holds_arrays(g) for v, g in zip(inputs, result, strict=False)):
+        match.surplus = list(result)  # such as the lists dWs and dbs, the gradients of all layers
     elif len(result) >= len(inputs):
         for name, value, gradient in zip(names, inputs, result, strict=False):
             if float_leaves(value):
@@ -85,6 +87,11 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
         match_some(list(result), floats, match)
     match.missing += [n for n in learned_names(floats) if n not in match.given and is_array(dict(floats)[n])]
     return match
+
+
+def holds_arrays(gradient: Any) -> bool:
+    """Return True for a list or tuple of arrays, which cannot be the gradient of one array."""
+    return isinstance(gradient, (list, tuple)) and bool(gradient) and all(map(is_array, gradient))
 
 
 def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
