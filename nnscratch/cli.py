@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         # The program that reads the pipe, such as head, has ended. Python flushes stdout again when it exits. So
-        # connect stdout to the null device, and return 128 + 13, as a shell does for a program that SIGPIPE ends.
+        # connect stdout to the null device. A shell returns 128 + 13 for a program that was ended by SIGPIPE, which is
+        # signal 13. Return this number too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:

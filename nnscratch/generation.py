@@ -264,7 +264,7 @@ class _Stops:
             return None
         tail = written[-self.tokens :]
         if len(tail) < self.tokens:
-            tail = [prompt[-1], *tail]  # with a token before it, the first word has its space
+            tail = [prompt[-1], *tail]  # decode writes a space before a word only if a token precedes the word
         end = self.tokenizer.decode(tail)
         if not any(text in end for text in self.texts):
             return None

@@ -33,7 +33,10 @@ from .scores import Model, Target, check_input, check_target
 def deletion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return the score while the baseline replaces the elements of x, the element with the largest attribution first.
+    """Return K + 1 scores: of x, and after each of K steps that replace elements of x by the baseline.
+
+    The first step replaces the elements with the largest attributions, and the last step replaces the elements with the
+    smallest attributions.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def deletion_curve(
     attributions : array, in the shape of x
         The explanation to measure.
     steps : int
-        K.
+        The number of steps, K.
 
     Returns
     -------
@@ -62,9 +65,10 @@ def deletion_curve(
 def insertion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return the score while elements of x replace the baseline, the element with the largest attribution first.
+    """Return K + 1 scores: of the baseline, and after each of K steps that copy elements of x into the baseline.
 
-    The arguments are those of `deletion_curve`.
+    The first step copies the elements with the largest attributions, and the last step copies the elements with the
+    smallest attributions. The arguments are those of `deletion_curve`.
 
     Returns
     -------

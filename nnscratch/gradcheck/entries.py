@@ -165,7 +165,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry without a diagnosis. Name them in its `reason`."""
+        """In directional mode, name the wrong elements in the `reason` of each entry that has no diagnosis."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

@@ -24,7 +24,7 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results count as steady up to this relative difference
-UNKNOWN = 0.3  # if even the best three results have a larger relative difference, the derivative is unknown
+UNKNOWN = 0.3  # the derivative is unknown if even the three results that agree best differ by more than 30 %
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # measure at most this number of elements of an array again
 

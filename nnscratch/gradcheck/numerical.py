@@ -37,8 +37,8 @@ from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
-# Additional steps for small |x|: these numbers times |x|, and these numbers times the array's typical |x|.
 LARGER_STEPS = (0.16, 0.08, 0.04, 0.02)  # for code that computes in float32
+# Additional steps for small values x: each number is multiplied by |x|, and also by the typical |x| of the array.
 SMALL_VALUE_STEPS = (2e-2, 2e-4)
 
 

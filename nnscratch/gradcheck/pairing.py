@@ -211,7 +211,7 @@ class Search:
             if returned:  # a gradient that backward returns includes all uses of the parameter
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # Either one of these values is the whole gradient, or each value comes from one use of the array.
+                # One of these arrays may be the whole gradient, or each array may be the part from one use.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:

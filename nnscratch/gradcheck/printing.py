@@ -53,8 +53,8 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
 
     If several arrays have the same mistake with the same evidence, the report shows the evidence only for the first of
     these arrays. In the tuple of this array, `first` is "", and `later` lists the names of the other arrays. If the
-    mistake has another place in one of the other arrays, the place follows the name. In the tuple of each other array,
-    `first` is the name of the first array, and `later` is empty.
+    mistake of one of the other arrays is at another line of code, the line follows the name: "b [layers.py:12: ...]".
+    In the tuple of each other array, `first` is the name of the first array, and `later` is empty.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

@@ -186,7 +186,9 @@ class Measurement:
                     wrong, jumps = self._measure(k, unit, SMALL, found.moving)
                     if jumps or wrong:
                         break
-                if wrong:  # nearer to 0, a sharp bend such as sqrt(v + 1e-12) looks like a straight line
+                if wrong:
+                    # The slopes may come from a sharp bend, such as sqrt(v + 1e-12) at v = 0, and not from a kink. With
+                    # values 1000 times smaller than SMALL, such a bend looks like a straight line.
                     wrong, _ = self._measure(k, unit, 1e-3 * SMALL, found.moving)
                 found.wrong += wrong
             if found.wrong:

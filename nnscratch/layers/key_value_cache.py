@@ -72,7 +72,7 @@ class KeyValueCache(tuple):
         return self._in_room(room, used, total)
 
     def repeated(self, count: int) -> KeyValueCache:
-        """Return a cache with `count` copies of each sequence, in its own room of the same length."""
+        """Return a cache with `count` copies of each sequence, in new memory with room for as many tokens as before."""
         xp, (N, heads, room, d), size = backend.array_module(self[0]), self._room[0].shape, self[0].shape[2]
         copies = tuple(xp.empty((N * count, heads, room, d), dtype=array.dtype) for array in self)
         for array, old in zip(copies, self, strict=True):

@@ -107,7 +107,8 @@ def max_over_backward(dy: Array, y: Array, x: Array, indices: list[Index], disjo
     xp = backend.array_module(x)
     dx, remaining = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # remaining: the elements of dy not yet assigned
     for k, index in enumerate(indices, start=1):
-        here = remaining if k == len(indices) else (x[index] == y) & remaining  # the last index gets all that remain
+        # The last index gets all elements of dy that are not assigned yet. They include elements where y is NaN.
+        here = remaining if k == len(indices) else (x[index] == y) & remaining
         if disjoint:
             xp.multiply(dy, here, out=dx[index])
         else:

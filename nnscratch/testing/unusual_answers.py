@@ -12,7 +12,7 @@ from .hints import STILL_DOTS, definition_of, has_return, is_own, missing_return
 from .safe_values import SafeValues, Unknown
 from .traceback_places import Place
 
-SMALLEST = 1e-3  # a smaller number in an assertion is a tolerance
+SMALLEST = 1e-3  # a number below this one counts as a tolerance, not as an expected value
 
 
 def answer_hints(place: Place) -> list[str]:
@@ -41,7 +41,7 @@ def answer_hints(place: Place) -> list[str]:
 
 
 def expects_fractions(checked: Any, values: SafeValues) -> bool:
-    """Return True if an expression in a check contains a number that is not whole, apart from its tolerance."""
+    """Return True if a check contains a number that is not whole, such as 0.5. A tolerance of 1e-6 does not count."""
     for node in (n for n in ast.walk(checked) if isinstance(n, ast.expr)):
         try:
             value = values.of(node)

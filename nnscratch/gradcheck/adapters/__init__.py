@@ -60,7 +60,7 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
-ABSENT = (type(None), ModuleType, type)  # if __self__ has one of these types, the function is not a method
+ABSENT = (type(None), ModuleType, type)  # if __self__ has one of these types, do not check it as an object
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:

@@ -13,13 +13,13 @@ from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
 from .outputs import UsedOutputs, used_outputs
 
-NO_CACHE = object()  # the cache of a forward that returned no cache; not None, because a cache may be None
+NO_CACHE = object()  # used as the cache if forward returned no cache; it is not None, because a cache may be None
 
 
 class Adapter:
     """The interface between the checker and the code: named arrays, `run` for forward, `gradients` for backward.
 
-    A subclass defines `run` and `gradients`. It overrides other methods if its form of code needs this.
+    A subclass defines `run` and `gradients`. It overrides other methods if its form of code needs other versions.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Adapter:
     Attributes
     ----------
     inputs, targets : tuple
-        The checker's copies of the inputs, and of the arguments of the loss after the prediction.
+        The checker's copies of the inputs, and of the arguments of the loss except the first, the prediction.
     input_names : list of str
     notes : list of str
         Remarks for the report.
@@ -49,16 +49,17 @@ class Adapter:
     returns_cache : bool
         True if forward returns its cache; False if forward keeps its cache in an object.
     surplus : list or dict
-        The gradients that backward returned in addition to those of the inputs.
+        The gradients that backward returned, but that belong to no input.
     is_loss : bool
-        True if backward returns the derivatives of one loss for each element, and takes no dy.
+        True if forward returns one loss for each element, and backward takes no dy: it returns the derivatives of these
+        losses.
     used : UsedOutputs or None
-        The outputs that are checked, if backward takes fewer gradients than there are outputs.
+        The outputs that are checked, or None for all outputs.
     adds_loss : bool
         True if backward takes a gradient for all outputs except the losses, and adds the gradients of the losses.
     container : str
-        "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
-        nested, and backward returned their gradients in one tuple that is not nested. In all other cases, "".
+        "tuple" or "list" if backward returned only one gradient, inside a tuple or a list. "flat" if the inputs are
+        nested, such as ``(x, (h, c))``, and backward returned ``(dx, dh, dc)``. In all other cases, "".
     missing : list of str
         The inputs that have the name of a weight, such as ``W``, but for which backward returned no gradient.
     numbers : list of str
@@ -107,7 +108,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters during a complex step, when they may be complex. `parameters` returns only floats."""
+        """Return the learned arrays for a complex step, including complex arrays. `parameters` returns only floats."""
         return {}
 
     def prepare(self) -> None:
@@ -142,7 +143,7 @@ class Adapter:
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
     def choose_outputs(self, ys: tuple, taken: int) -> UsedOutputs:
-        """Choose the outputs to check, if backward takes `taken` gradients. There are more outputs. Write a note."""
+        """Choose the outputs to check if backward takes only `taken` gradients, fewer than the outputs. Add a note."""
         used = used_outputs(ys, taken, self.adds_loss)
         if len(used.checked) < len(ys):
             self.add_note(
@@ -153,7 +154,7 @@ class Adapter:
         return used
 
     def given_dys(self, dys: tuple) -> tuple:
-        """Return the gradients that backward takes: those of the losses among the outputs are left out."""
+        """Return the gradients in `dys` that backward takes as arguments. Leave out the gradients of losses."""
         if self.used is None:
             return dys
         return tuple(dy for i, dy in zip(self.used.checked, dys, strict=True) if i in self.used.given)
@@ -229,7 +230,7 @@ def is_transpose(a: Any, b: Any) -> bool:
 
 
 def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
-    """Set the array `gradient` to zero before backward, because backward may add to the gradient of an earlier call.
+    """Set the array `gradient` to zero before backward, because backward may add to the values of an earlier call.
 
     `arrays` contains the parameters and the inputs. If the gradient shares memory with such an array, leave the
     gradient unchanged. For example, after ``self.grads = dict(self.params)`` each gradient is the array of its

@@ -53,7 +53,7 @@ def defaults_of(function: Callable, names: Sequence[str]) -> dict[str, Any]:
 
 
 def is_cache_name(name: str) -> bool:
-    """Return True if `name` is a usual name of a cache, the values that forward returns for backward."""
+    """Return True if `name` is a usual name of a cache, such as ``cache``: values that forward returns for backward."""
     return "cache" in name.lower() or name in ("memory", "saved", "stored", "ctx", "context", "res", "residuals")
 
 

@@ -18,10 +18,10 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``, so that the checker compares the gradients of weights without the factor 1/m.
+    """Change ``adapter.gradients``: multiply the gradients of weights by the number of examples m.
 
-    Backward has divided these gradients by the number of examples m. The changed method multiplies them by m. Weights
-    are the arrays that all examples share.
+    Backward has divided these gradients by m, so the product is the gradient without the factor 1/m. Weights are the
+    arrays that all examples use.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
     index, this axis is the axis of the examples.
@@ -63,7 +63,7 @@ def multiplied(gradient: Any, count: int) -> Any:
 
 
 def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:
-    """Return the number of examples, their axis, and the names of the float arrays that all examples share."""
+    """Return the number of examples, their axis, and the names of the float arrays that all examples use."""
     before = Snapshot(adapter.source, adapter.inputs)
     try:
         outputs = [y for y in nested.float_leaves(adapter.run()) if nested.is_array(y) and y.ndim]

@@ -25,12 +25,13 @@ def needs_more(backward: Callable, outputs: int) -> bool:
 def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
     """Return a forward that keeps its arguments, and a backward that takes only gradients.
 
-    The new backward calls the old backward with more arguments. An argument with the name of an input receives this
-    input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The other
-    arguments receive the gradients, and then the remaining inputs, in order. If an output has another name in backward
-    than in forward, all arguments receive the gradients, the outputs and the inputs, in this order. The backward of a
-    loss may take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then
-    ``self.output`` or the first input.
+    The new backward adds the other arguments, and calls the old backward. An argument with the name of an input
+    receives this input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The
+    other arguments receive the gradients, and then the remaining inputs, in order. If backward has an output under
+    another name than forward, the names are not used: the arguments receive the gradients, the outputs and the inputs,
+    in this order. The backward of a loss may
+    take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output``
+    or the first input.
 
     Examples
     --------
@@ -67,7 +68,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
                 given = []
         arguments = bind_arguments(names, inputs, given, kept["outputs"])
         in_order = [*given, *kept["ys"], *inputs.values()]
-        if arguments is None and len(names) == len(in_order):  # an output has another name here than in forward
+        if arguments is None and len(names) == len(in_order):  # backward calls an output by another name than forward
             arguments = in_order
         if arguments is None:
             reason = f"forward takes {len(inputs)} input(s)"
@@ -78,7 +79,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
 
 
 def mean_loss(forward: Callable) -> Callable:
-    """Return a forward that returns the mean of the samples' losses, as ``Loss.calculate`` does in nnfs.io."""
+    """Return a forward that returns the mean of the losses of all samples, as ``Loss.calculate`` does in nnfs.io."""
 
     @functools.wraps(forward)
     def averaged(*inputs: Any) -> Any:

@@ -27,12 +27,12 @@ class FoundParameter:
         The place of the array in the user's objects, such as ``self.fc1.W``: see places.py.
     gradients : list of (Steps, bool)
         The places of the array's gradient. The bool is True if the gradient must be transposed. If backward returns
-        this gradient in addition to those of the inputs, the first step is ``("returned", None)``. If the code keeps a
-        gradient for each use of the array, as for a shared embedding, the list has several places, and the adapter adds
-        the gradients.
+        this gradient, and does not store it in an object, the first step is ``("returned", None)``. If forward uses
+        the array several times, such as a shared embedding, the code may store one gradient for each use. Then the list
+        has several places, and the adapter adds these gradients.
     number : bool
-        True if the code has integers, a Python number or a read-only array at this place. The check replaces them by a
-        float64 array that it can change.
+        True if the code has integers, a Python number or a read-only array at this place. The check replaces this
+        value by a float64 array that it can change.
     """
 
     name: str
@@ -89,7 +89,7 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def surplus(self) -> Any:
-        """The gradients that backward returned in addition to those of the inputs."""
+        """The gradients that backward returned, but that belong to no input."""
         return self.inner.surplus
 
     @property
@@ -131,7 +131,8 @@ class FoundParametersAdapter(Adapter):
                 clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None, arrays)
         given = self.inner.gradients(dys)
         own = {p.name: self._gradient(p) for p in self.found}
-        if any(g is not None for g in own.values()):  # the first layer of a network may return None for its input
+        if any(g is not None for g in own.values()):
+            # The first layer of a network may return None, because nothing needs the gradient of its input.
             parameters = self.inner.parameters()
             inputs = [name for name in given if name not in parameters]
             if all(given[name] is None for name in inputs):

@@ -78,7 +78,7 @@ class PairAdapter(Adapter):
         return len(float_leaves(result)) == len(result)
 
     def _used_outputs(self, ys: tuple) -> UsedOutputs:
-        """Return the outputs that are checked, and those for which backward takes a gradient."""
+        """Return the positions of the outputs to check, and of the outputs for which backward takes a gradient."""
         has_cache, names, count = self.cache is not NO_CACHE, self.backward_names, len(ys)
         everything = UsedOutputs(range(count), range(count))
         if names is None or len(names) == count + has_cache:
@@ -122,7 +122,8 @@ class PairAdapter(Adapter):
         result = self.backward(*arguments, **optional)
         if not has_cache and not scalar and len(dys) == 1 and names and set(names) == set(self.input_names):
             if is_array(result) and result.shape == dys[0].shape and "back" not in function_name(self.backward):
-                # One loss for each element, and its derivatives: quantile(y, p, q) and quantile_gradient(y, p, q).
+                # For example, quantile(y, p, q) returns one loss for each element, and
+                # quantile_gradient(y, p, q) returns the derivatives of these losses.
                 self.add_note(f"{function_name(self.backward)} takes no dy, so the checker multiplied its result by dy")
                 self.is_loss = True
                 return dys[0] * result

@@ -1,6 +1,7 @@
 """Objects with a method ``loss``.
 
-Such an object may be a loss with another method for its gradient, or a model whose ``loss`` returns the gradients too.
+Such an object may be a loss with a second method, which returns the gradient. Or it may be a model whose ``loss``
+returns the gradients too.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ TARGETS = frozenset(
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
 OPERANDS = frozenset("abcuv")  # usual names of the arguments of an operation, such as a * b
-FEW = 12  # the largest number of inputs for which all assignments of gradients to inputs are compared
+FEW = 12  # with more than FEW inputs, there are too many assignments of gradients to inputs to compare all
 
 
 @dataclass
@@ -95,7 +95,7 @@ def holds_arrays(gradient: Any) -> bool:
 
 
 def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
-    """Return the names of weights among the inputs. In ``loss(a, b)``, b is not a bias.
+    """Return the names of weights among the inputs. For ``loss(a, b)``, return [], because here b is not a bias.
 
     >>> learned_names([("x", 0), ("b", 0)]), learned_names([("a", 0), ("b", 0)])
     (['b'], [])
@@ -107,8 +107,9 @@ def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
 def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) -> int:
     """Return the number of float inputs that come before the first input with a gradient.
 
-    For example, this number is 1 for ``loss, dW, db, h = f(ids, h0, W, b)``: h0 has no gradient, and the last result is
-    a new state. If the gradients fit the first inputs, or if several numbers are possible, return 0.
+    For example, this number is 1 for ``loss, dW, db, h = f(ids, h0, W, b)``: backward returns no gradient of h0, and h
+    is not a gradient, but the new state. If the gradients fit the first inputs, or if several numbers are
+    possible, return 0.
 
     Examples
     --------

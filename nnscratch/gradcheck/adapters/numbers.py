@@ -1,7 +1,7 @@
 """Inputs that are Python numbers or lists of numbers.
 
-The checker needs arrays whose elements it can change. So it makes arrays from the numbers. When it calls the code, it
-passes numbers that it makes from the arrays.
+The checker needs arrays whose elements it can change. So it copies the numbers into arrays. When it calls the code, it
+converts these arrays back to numbers.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        The gradients are a list. It has two gradients if ``params`` contains an array twice, such as a shared
-        embedding, or contains an array and its transpose.
+        The gradients are a list. The list has two gradients if ``params`` contains an array twice, such as a shared
+        embedding, or contains an array and the transpose of this array.
         """
         params, grads = attribute_of(self.instance, "params"), attribute_of(self.instance, "grads")
         if isinstance(params, dict) and isinstance(grads, dict):
@@ -104,7 +104,7 @@ class ObjectAdapter(Adapter):
         return self._outputs_used(result)
 
     def _outputs_used(self, ys: tuple) -> tuple:
-        """Return the outputs that are checked, if backward cannot take a gradient for each output."""
+        """Return the outputs that are checked: all outputs, if backward can take a gradient for each output."""
         names, options = required_names(self.backward_method), optional_names(self.backward_method)
         if names is None or len(names) + len(options) >= len(ys) or hasattr(ys, "_fields"):
             return ys
@@ -145,7 +145,8 @@ class ObjectAdapter(Adapter):
                 clear_gradient(gradient, arrays)
         result = self.call_backward(dys)
         stored = self.stored_gradients()
-        if result is None and any(g is not None for g in stored.values()):  # the first layer may return None
+        if result is None and any(g is not None for g in stored.values()):
+            # The first layer of a network may return None, because nothing needs the gradient of its input.
             self.surplus, self.missing = (), ()
             return stored
         return {**stored, **self.match_to_inputs(result)}

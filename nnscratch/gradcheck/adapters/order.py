@@ -20,7 +20,7 @@ from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
 from ..snapshot import equal_arrays
 from .matching import fits, shape_of
 
-MANY = 6  # the order of more gradients comes only from their names: there are too many orders to compare all shapes
+MANY = 6  # the shapes of more than MANY gradients are not compared, because there are too many possible orders
 
 
 def returned_gradient_names(function: Callable) -> list[str]:

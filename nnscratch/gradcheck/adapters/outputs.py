@@ -24,8 +24,8 @@ class UsedOutputs:
     checked : sequence of int
         The outputs whose weighted sum is differentiated.
     given : sequence of int
-        The outputs among them whose gradient is passed to backward. The gradient of another checked output, a loss, is
-        1.
+        The checked outputs whose gradient is passed to backward. The other checked outputs are losses, and their
+        gradient is 1.
     """
 
     checked: Sequence[int]

@@ -11,7 +11,7 @@ from .names import argument_names, function_name, signature
 
 
 def signature_text(function: Any) -> str:
-    """Return a function's name with its arguments, as ``affine_backward(dout, cache)``."""
+    """Return a function's name with its arguments, such as ``affine_backward(dout, cache)``."""
     try:
         names = [
             ("*" if p.kind == p.VAR_POSITIONAL else "**" if p.kind == p.VAR_KEYWORD else "") + p.name

@@ -22,8 +22,8 @@ class SlopeAdapter(Adapter):
     """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivatives dy_i/dx_i.
 
     Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
-    adapter recognises such a derivative by the name of its argument: it is the usual name of an output (``a``, ``y``,
-    ``out``), and it differs from the name of the argument of f.
+    adapter recognises such a derivative by its argument, which has a usual name of an output, such as ``a``, ``y`` or
+    ``out``, and not the name of the argument of f.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool =
 
     A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, the result is twice as large
     too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear. If
-    `by_name` is False, the names do not count.
+    `by_name` is False, only the second rule is used.
 
     Examples
     --------

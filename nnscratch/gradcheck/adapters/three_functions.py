@@ -55,8 +55,9 @@ class ThreeFunctionsAdapter(PairAdapter):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
             if len(more) > extra:
-                # One of these names is the cost's name for the output. To leave it out, keep only names of targets. If
-                # too many names remain, leave out the names of forward's outputs, or y, or else the first name.
+                # One of the names in `more` is the cost's argument for the output of forward. This output is not an
+                # input, so its name must be left out. First keep only the names of targets. If too many names remain,
+                # leave out the names of forward's outputs, or y, or else the first name.
                 targets = [n for n in more if is_target_name(n)]
                 ways = targets, [n for n in targets if n not in self.output_names], without_y(targets)
                 more = next((way for way in ways if len(way) == extra), more[1:])
@@ -75,7 +76,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
         own = set(names) | set(self.input_names[self.forward_count :])
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
-        # A method may take the targets only, because the output is an attribute of the object.
+        # A method may take only the targets, because it reads the output from an attribute of the object.
         only_targets = inspect.ismethod(self.cost) and names == self.input_names[self.forward_count :]
         if set(names) <= of_cost.keys() and not only_targets:  # the first name gets the output
             del of_cost[names[0]]
@@ -87,7 +88,7 @@ class ThreeFunctionsAdapter(PairAdapter):
                 f"{signature_text(self.forward)}, give the other arguments of the loss"
             )
         loss = self.cost(*arguments, **optional)
-        if isinstance(loss, tuple) and len(loss) > 1 and is_float(loss[0]):  # the loss, followed by its parts
+        if isinstance(loss, tuple) and len(loss) > 1 and is_float(loss[0]):  # for example (loss, data_loss, penalty)
             self.add_note(
                 f"{function_name(self.cost)} returns {len(loss)} values; the checker uses the first as the loss"
             )

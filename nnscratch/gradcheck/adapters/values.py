@@ -41,7 +41,8 @@ class ValueAdapter(Adapter):
     """A function of objects such as micrograd's ``Value``, or a model whose ``parameters()`` are such objects.
 
     For the checker, a list of n values is one array of shape (n,). Each forward pass makes new values for the inputs.
-    Backward starts at the only output, or at the weighted sum of all outputs.
+    The adapter calls ``backward`` of the output. If there are several outputs, it calls ``backward`` of their weighted
+    sum.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def takes_dy(backward: Callable) -> bool:
 
 
 def first_parameter(subject: Any) -> Any:
-    """Return the first of ``subject.parameters()``, or None if `subject` has no such method."""
+    """Return the first item of ``subject.parameters()``, or None if `subject` has no such method."""
     if isinstance(subject, (type, Module)) or not callable(attribute_of(subject, "parameters")):
         return None
     try:
@@ -220,7 +221,7 @@ def set_data(nest: Any, array: Any) -> None:
 
 
 def new_leaves(nest: Any, array: Any) -> Any:
-    """Return new values whose ``data`` is from `array`. They are nested like the values of `nest`."""
+    """Return new values whose ``data`` are the elements of `array`. They are nested like the values of `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
             new_leaves(item, part) if values_in(item) else item

@@ -48,7 +48,7 @@ class Channel:
     ending : callable
         Returns a text that says how the process ended.
     stop : callable
-        Ends the process. Only Windows needs this function, because pipes have no time limit there.
+        Ends the process. Only Windows needs this function, because a read from a pipe has no time limit there.
     longest : int
         The largest number of bytes that the arrays of a reply may have.
 
@@ -86,7 +86,7 @@ class Channel:
         """
         number, watchdog = next(self._numbers), None
         self.failed = True  # set to False again after a valid reply
-        if os.name != "posix":  # on Windows, select works on sockets only
+        if os.name != "posix":  # on Windows, select works only on sockets, so it cannot wait for a pipe
             watchdog = threading.Timer(self.clock.left(), self._stop)
             watchdog.start()
         try:
@@ -111,7 +111,7 @@ class Channel:
         if os.name != "posix":
             return
         waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
-        while not any(select.select(*waiting, 0)):  # read the clock only if the pipe is not ready
+        while not any(select.select(*waiting, 0)):  # check the time limit only if the pipe is not ready
             select.select(*waiting, self.clock.left())
 
     def _write(self, data: bytes) -> None:
@@ -137,7 +137,7 @@ class Channel:
         return b"".join(chunks)
 
     def _ended(self) -> str:
-        self.clock.left()  # if the process was ended because of the time limit, raise the error of the limit
+        self.clock.left()  # raises an error if the process was killed because of the time limit
         return self._ending()
 
 

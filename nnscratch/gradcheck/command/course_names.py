@@ -1,4 +1,4 @@
-"""The usual names of arguments in courses, with a shape or a value for each.
+"""The usual names of arguments in courses, with a shape or a value for each name.
 
 A shape is a string with one letter for each axis, such as "ND". `SIZES` contains the sizes. Most sizes differ, so that
 code that confuses two axes raises an error. A family is a set of names that are used together, with their shapes. For
@@ -216,7 +216,7 @@ def canonical(name: str) -> list[str]:
 def size_for(name: str, default: Any) -> Any:
     """Return a value for a constructor's argument, or None to keep its default.
 
-    Return a value if the default is large, or if it hides mistakes, such as a stride of 1.
+    Replace a default that is large, such as 100 hidden units, or that hides mistakes, such as a stride of 1.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def size_for(name: str, default: Any) -> Any:
 
 
 def number_for(name: str) -> Any:
-    """Return the value for a number, a flag or a mode with this name, or None if the name is unknown.
+    """Return the value for an argument that is a number, a flag or a mode, or None if its name is unknown.
 
     Examples
     --------

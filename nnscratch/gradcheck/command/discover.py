@@ -5,7 +5,7 @@ The list contains
     X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
     a class with forward and backward       the methods may be inherited from a class of the same file
     a pair whose backward takes labels      with the cost function: L_model_forward, compute_cost, L_model_backward
-    X_loss that returns (loss, gradient)    also ..._cost, loss_..., cost_...
+    X_loss that returns (loss, gradient)    also X_cost, loss_X, cost_X
     a class with loss and params            such as CS231n's networks
 """
 
@@ -32,7 +32,8 @@ class Item:
     label : str
         The name in the table. The label is also the NAME in ``FILE.py:NAME``.
     names : list of str
-        The names in the file: of a function, of a class, of forward and backward, or of forward, backward and the cost.
+        The names of the code in the file: one function or class, two functions (forward and backward), or three
+        functions (forward, backward and the cost).
     reason : str
         The reason why the code cannot be checked; "" if it can be checked.
     """
@@ -140,7 +141,7 @@ def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
         return exact
     start, _, end = backward.partition("backward")
     bare = (start.rstrip("_") + end) if start else end.lstrip("_")
-    if bare in functions:  # relu and relu_backward
+    if bare in functions:  # for example, relu is the forward of relu_backward
         return bare
     # batchnorm_backward_alt belongs to batchnorm_forward, conv_backward to conv_forward_naive
     same_start = [f for f in functions if f.startswith(f"{start}forward")]

@@ -1,7 +1,8 @@
 """Draw values for the arguments of code, from its signature, its annotations, its docstring and usual names.
 
 The judge (judge.py) draws the values, so that the student's file cannot choose the inputs of its own check. Often a
-signature does not say which shapes the arguments have. A reading is one guess: a shape or a value for each argument.
+signature does not say which shapes the arguments have. A reading is one guess of these shapes: it gives a shape or a
+value for each argument.
 For each reading, the judge draws a candidate: a list of values for all arguments. The worker, the process that runs the
 student's file, uses the first candidate that forward accepts.
 """
@@ -81,7 +82,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     rest = described["init"][len(init) :]
     small = {a["name"]: size for a in rest if (size := size_for(a["name"], a["default"])) is not None}
     found: list[dict[str, Any]] = []
-    later: list[dict[str, Any]] = []  # their inputs are between 0 and 1, for functions such as a logarithm
+    later: list[dict[str, Any]] = []  # candidates with inputs between 0 and 1, for functions such as a logarithm
     unknown: list[str] = []
     for name, shapes in readings(label, described, forward, init):
         rng = np.random.default_rng(seed)
@@ -102,9 +103,9 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments up to the last one that is required or given by the user.
+    """Return the arguments up to the last argument that is required or given by the user.
 
-    The later arguments keep their defaults.
+    The arguments after this one keep their defaults.
     """
     named = given.shapes.keys() | given.values.keys()
     needed = [
@@ -116,7 +117,7 @@ def wanted(arguments: list[dict], given: Given) -> list[dict]:
 
 
 def readings(label: str, described: dict, forward: list[dict], init: list[dict]) -> Iterator[tuple[str, dict]]:
-    """Yield (name, descriptions) for each reading of a signature: see the docstring of this module.
+    """Yield (name, descriptions) for each reading, which is one guess of the arguments' shapes and values.
 
     `descriptions` says for each argument which array or value to draw: see `draw`.
     """

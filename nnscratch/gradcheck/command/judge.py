@@ -33,7 +33,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
-FULL_UP_TO = 60  # with more elements in all arrays together, the judge measures derivatives along directions
+FULL_UP_TO = 60  # if all arrays together have more elements than this, measure only derivatives along directions
 
 
 @dataclass
@@ -81,7 +81,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
         if is_scaled and convention == "sum":
-            with contextlib.suppress(WorkerFailed):  # if this check fails, the report only lacks the note IS_MEAN
+            with contextlib.suppress(WorkerFailed):  # without this second check, the report only lacks a note
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
                     result.why += "; right with --convention mean"
@@ -172,7 +172,7 @@ def first_reason(report: GradientReport) -> str:
 
 
 def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
-    """Measure the gradients that the worker's report calls right. If they are wrong, change the report."""
+    """Measure the gradients that are right according to the worker's report. If they are wrong, change the report."""
     variables = worker.request("variables")
     names = list(claimed.entries)
     unmeasured = [name for name in names if name not in variables]
@@ -188,8 +188,8 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     entries = dict(zip(names, own.entries.values(), strict=False))
     nearly = [n for n, e in entries.items() if e.verdict == "wrong" and is_comparable(e) and e.error <= NEGLIGIBLE]
     if nearly:
-        # The worker may have left out small constants, such as 1e-7 in log(p + 1e-7). Then the judge must leave out
-        # these constants too.
+        # The worker may have run the code without its small constants, such as 1e-7 in log(p + 1e-7). Then the judge
+        # must also measure the code without these constants.
         plain = measured(worker, {name: arrays[name] for name in nearly}, seed, in_float32, plain=True)
         for name, entry in zip(nearly, plain.entries.values(), strict=True):
             if entry.verdict == "right":
@@ -240,8 +240,8 @@ def remote_functions(worker: Worker, names: list[str], plain: bool = False) -> t
 
     If `plain` is True, the worker leaves out small constants.
     """
-    # check_gradients restores every object that a function refers to, but it must not restore the worker. It does not
-    # find the worker behind a weak reference.
+    # check_gradients restores every object that a function refers to. It must not restore the worker, so the functions
+    # have only a weak reference to the worker, which check_gradients does not follow.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

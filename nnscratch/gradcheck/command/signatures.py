@@ -26,7 +26,7 @@ def makes_an_object(function: Any) -> bool:
 
 
 def forward_of(found: Any) -> Any:
-    """Return the method of an object or class that computes the outputs, or None."""
+    """Return the method of an object or class that computes the outputs, such as ``forward``, or None."""
     if not any(hasattr(found, name) for name in ("backward", "backprop")) and hasattr(found, "loss"):
         return found.loss
     for name in FORWARD:
@@ -80,9 +80,9 @@ def keys_used(function: Any) -> dict[str, list[str]]:
     """Return the keys that a function uses to index dictionaries, by the name of the variable.
 
     For example, the result is {"params": ["W1", "b1"]} for a function that contains ``params["W1"]`` and
-    ``params["b1"]``. For a computed key, such as ``"W" + str(layer)``, the result contains only its constant start,
-    "W". The result also contains the keys in the functions that `function` calls, because `function` may pass a
-    dictionary to an argument with the same name.
+    ``params["b1"]``. For a computed key, such as ``"W" + str(layer)``, the result contains only the constant start
+    of the key, "W". The result also contains the keys in the functions that `function` calls, because `function` may
+    pass a dictionary to an argument with the same name.
     """
     found: dict[str, list[str]] = {}
     queue, seen = [function], {id(function)}

@@ -1,12 +1,12 @@
 """The worker: the process that runs the student's file and answers the judge's requests. The judge decides the verdict.
 
     describe NAME          the arguments of a function, or of a class and its forward
-    check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
+    check NAME, ...        build the code, find inputs that forward accepts, run check_gradients, and return its report
     outputs ARRAYS         the outputs of forward at these values
     gradients ARRAYS, DYS  the gradients from backward at these values
-                           with plain=True, outputs and gradients leave out small constants
+                           with plain=True, the code of `outputs` and `gradients` runs without small constants
 
-From the arrays of the last two replies, the judge computes the derivatives itself.
+From the arrays in the replies to `outputs` and `gradients`, the judge computes the verdict itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
-ATTEMPTS = 4  # the largest number of draws of the weights: if a gradient is zero, as with dead ReLU units, draw again
+ATTEMPTS = 4  # if a gradient is zero, as with dead ReLU units, draw new weights, at most this number of times
 ROOT = str(Path(__file__).resolve().parents[3])
 
 
@@ -220,7 +220,7 @@ class Service:
         return {name: backend.to_numpy(a) for name, a in self.projection.variables.items()}
 
     def outputs(self, arrays: dict[str, Any], plain: bool = False) -> tuple:
-        """Run forward at the values in `arrays`. If `plain` is True, leave out small constants."""
+        """Run forward at the values in `arrays`. If `plain` is True, run it without small constants such as 1e-7."""
         self._set(arrays)
         with np.errstate(all="ignore"), self._code(plain) as projection:
             ys = map_leaves(copied_plain, projection.forward())
@@ -228,7 +228,7 @@ class Service:
         return ys
 
     def gradients(self, arrays: dict[str, Any], dys: tuple, plain: bool = False) -> dict[str, Any]:
-        """Run forward and backward at the values in `arrays`. If `plain` is True, leave out small constants."""
+        """Run forward and backward at the values in `arrays`. `plain` is as in `outputs`."""
         self._set(arrays)
         with np.errstate(all="ignore"), self._code(plain) as projection:
             projection.forward()
@@ -316,7 +316,7 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
 
 
 def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
-    """Draw new values for parameters that are constant or tiny, because such values hide mistakes."""
+    """Draw new values for weights whose elements are all equal or all tiny, because such weights hide mistakes."""
     if isinstance(subject, (tuple, type)) or inspect.isroutine(subject):
         return
     rng = np.random.default_rng(seed)
@@ -333,7 +333,8 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
 def named_parameters(subject: Any) -> list[Any]:
     """Return the arrays of an object that have the name of a weight, and not the name of a gradient.
 
-    The names are needed if the weights are zero, because then a change of some weights does not change the outputs.
+    The names are needed if weights are zero. For example, if W2 is zero in ``W2 @ relu(W1 @ x)``, a change of W1 does
+    not change the outputs, so the outputs do not show that W1 is a weight.
     """
     places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
     names = {name for _, name, _ in places}

@@ -11,7 +11,7 @@ these words:
     case          one wrong gradient that must be explained (`Case`)
     evidence      a text for the report: the comparison of numbers that shows the mistake (`Diagnosis`)
     place         a text for the report: the name of the wrong array, or the line of the user's code with the mistake
-    rank          a number for each mistake: a more specific mistake has a smaller rank
+    rank          a number for each mistake: a specific mistake has a smaller rank than a general mistake
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array
     iteration     one run of the body of a loop in the user's code; reports and names in the code call it a round
@@ -94,9 +94,9 @@ def diagnose_entries(
 ) -> None:
     """Add to every wrong entry of `report` the mistakes that explain it.
 
-    The mistakes of an entry are sorted: the mistake that explains the most wrong arrays comes first, because one
-    mistake is more likely than several. If two mistakes explain the same number of arrays, the more specific one comes
-    first.
+    The mistakes of an entry are sorted. The mistake that explains the most wrong arrays comes first, because one
+    mistake in backward is more likely than several mistakes. If two mistakes explain the same number of arrays, the
+    mistake with the smaller rank comes first.
 
     Parameters
     ----------

@@ -30,7 +30,8 @@ class Case:
     entry : Entry
     projection : Projection
     found : list of (float, Diagnosis)
-        The mistakes that explain the gradient, each with its rank. A more specific mistake has a smaller rank.
+        The mistakes that explain the gradient, each with its rank. A specific mistake, such as
+        "transposed", has a smaller rank than a general mistake, such as "scaled by a constant".
     few : bool
         True if the wrong gradients have so few elements that a mistake may explain them by chance. Then the diagnosis
         tests the mistakes again with other values of the arrays: see other_points.py.

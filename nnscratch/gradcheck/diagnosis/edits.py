@@ -45,12 +45,12 @@ Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
 
 @dataclass
 class Edit:
-    """One change of the syntax tree of backward, as a context manager: the tree is changed in the ``with`` block.
+    """One change of the syntax tree of backward. The tree is changed inside a ``with`` block, and restored at its end.
 
     Attributes
     ----------
     rank : float
-        A more likely mistake has a smaller rank.
+        A likely mistake has a smaller rank than an unlikely mistake.
     mistake, evidence : str
         As in a Diagnosis.
     line : int
@@ -214,7 +214,7 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes`: for a variable, another variable, its square, and its transpose."""
+    """Yield changes of a variable to another variable, to its own square, and to its own transpose: see `changes`."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
@@ -230,7 +230,7 @@ def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_operations(node: Any) -> Iterator[Change]:
-    """Yield tuples as in `changes`: another operation for a sum, a product, a quotient, a power or a minus sign."""
+    """Yield changes of a sum, product, quotient, power or minus sign to another operation: see `changes`."""
     if isinstance(node, ast.BinOp):
         left, right = ast.unparse(node.left), ast.unparse(node.right)
         quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
@@ -253,7 +253,7 @@ def other_operations(node: Any) -> Iterator[Change]:
 
 
 def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes`: for ``a > 0``, the comparison ``a < 0``, and ``a > b`` for other variables b."""
+    """Yield changes of ``a > 0`` to ``a < 0``, and to ``a > b`` for other variables b: see `changes`."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
@@ -265,7 +265,7 @@ def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_numbers(node: Any) -> Iterator[Change]:
-    """Yield tuples as in `changes`: for a number, the number plus or minus one, doubled, halved and negated."""
+    """Yield changes of a number n to n + 1, n - 1, 2 n, n / 2 and -n: see `changes`."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):
@@ -274,7 +274,7 @@ def other_numbers(node: Any) -> Iterator[Change]:
 
 
 def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
-    """Yield tuples as in `changes`: the product and the quotient of the expression and each factor in `factors`."""
+    """Yield changes of an expression to its product and its quotient with each of `factors`: see `changes`."""
     own = known.get(ast.unparse(node))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in factors.items() if own is not None or number or whole else ():
@@ -285,7 +285,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield tuples as in `changes`: ``j * d`` for an integer ``j`` in an index, with other integers ``d`` above 1."""
+    """Yield changes of an integer ``j`` in an index to ``j * d``, for other integers ``d`` above 1: see `changes`."""
     text = ast.unparse(node)
     for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
         if name != text and is_whole_number(value) and value > 1:
@@ -309,7 +309,7 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield tuples as in `changes`: for an elementwise function f, ``f(c)`` instead of ``c``, or the reverse."""
+    """Yield changes of ``c`` to ``f(c)``, and of ``f(c)`` to ``c``, if f is an elementwise function: see `changes`."""
     text = ast.unparse(node)
     if any(node is call for call in calls):
         yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]

@@ -149,8 +149,8 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
 def is_drawn(case: Case, slope: np.ndarray) -> bool:
     """Return True if the zeros of `slope` come from a random mask, such as dropout's.
 
-    If x changes, the slope of an activation function is zero at other elements. The zeros of a random mask do not
-    depend on x.
+    To decide this, replace x by -x. The zeros of a random mask stay at the same elements. The zeros that come from an
+    activation function, such as ReLU, move to other elements.
     """
     x = to_numpy(case.projection.variables[case.name]).ravel()
     other = elementwise_slope_at(case, -x)

@@ -23,7 +23,7 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # if a loop has at most this number of iterations, they may be layers: each is also tested alone
+MAX_LAYERS = 6  # the iterations of a loop may be layers if there are at most MAX_LAYERS; then each layer is tested
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
 
@@ -42,9 +42,10 @@ class ForwardGraph:
         The operations of `nodes`, grouped in families. The key is `Node.family`.
     producers, consumers : dict of tuple to list of Node
         For each array inside forward, the operations that compute the array, and the operations that have the array as
-        an active operand. The key of an array is its `content_key`.
+        an active operand. In both dictionaries, the key of an array is its `content_key`.
     can_be_wrong : set of (tuple, int), or None
-        The edges at which one mistake can explain all wrong gradients. None if every edge is possible.
+        Edges as pairs (key in `families`, index of an operand, or -1 for the result). Only at these edges can a single
+        mistake of backward explain all wrong gradients. None if no edge has been ruled out.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict

@@ -50,7 +50,7 @@ class Hypothesis:
     Attributes
     ----------
     rank : float
-        A more specific mistake has a smaller rank.
+        A specific mistake has a smaller rank than a general mistake.
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function

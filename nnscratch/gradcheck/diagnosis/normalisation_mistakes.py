@@ -132,10 +132,10 @@ def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 
 
 
 def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ...], kept: str) -> Any:
-    """Return d - mean(d) - h mean(h d), with the two means over different axes.
+    """Return d - mean(d) - h mean(h d), with one mean over the right `axes`, and one mean over the wrong axes `other`.
 
-    If `kept` is "mean", mean(d) is over `axes`, and mean(h d) is over `other`. If `kept` is "deviation", mean(d) is
-    over `other`, and mean(h d) is over `axes`.
+    mean(d) comes from the mean in forward, and mean(h d) comes from the deviation. `kept` names the term that keeps the
+    right axes: "mean" for mean(d), or "deviation" for mean(h d).
     """
     of_mean, of_deviation = (axes, other) if kept == "mean" else (other, axes)
     return project(d, h, np.mean, of_mean, 1, 0) - h * (h * d).mean(axis=of_deviation, keepdims=True)

@@ -24,7 +24,8 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_resu
 from .hypotheses import Hypothesis
 from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 
-WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # each is also tested alone if it is a part of another function
+# Operations that are also tested alone if they are a part of a function, as tanh is in phi(u) = 1 + tanh(u).
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these functions gives a factor in the chain rule
 FEW = 8  # if the arrays have fewer elements in total, slopes that are phi'(u) times a constant are tested too
 MAX_THRESHOLDS = 100  # an array u with more elements is not tested for masks with other thresholds

@@ -1,12 +1,12 @@
-"""A tape records the operations of forward. It can run forward again with a changed derivative of one operation.
+"""A tape records the operations of forward. It can run forward again with a wrong derivative of one operation.
 
 The tape replaces the arrays that a check differentiates by views of the class :class:`TracedArray` (traced_array.py).
 These views report every operation on them to a :class:`Tape` (tape.py). The tape gives each operation a number. It
 keeps the operands, the result, and the line in the user's code (source.py). When forward runs again, a change
 (changes.py) can replace an operation by another operation. At the current inputs, the new operation has the same value
-as the old operation, but another derivative.
+as the old operation, but a different derivative.
 
-Finite differences of the changed forward give the gradient that a backward with this other derivative returns. The
+Finite differences of the changed forward give the gradient that a backward with this wrong derivative returns. The
 diagnosis compares this gradient with the gradient that the user's backward returned.
 """
 

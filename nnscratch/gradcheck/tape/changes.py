@@ -40,7 +40,7 @@ def change_path(j: int, L: Callable) -> Callable:
         operands = list(operands)
         moved = increment(operands[j], node.operands[j])
         for i in range(len(operands)):
-            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # both operands of x * x move
+            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # as in x * x
             if i == j or same:
                 operands[i] = node.operands[i] + L(moved)
         return node.compute(*operands)
@@ -64,7 +64,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Return a change that records the increment of operand `j` for a later `replace_slope`, and keeps the result."""
+    """Return a change that stores the increment of operand `j` for `replace_slope`. It does not change the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = increment(operands[j], node.operands[j])
@@ -74,10 +74,13 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change that makes ``derivative(m)`` the increment of the result, where m is the increment of an operand.
+    """Return a change of a function y(u): it computes y0 + derivative(m) instead of y(u), where m = u - u0.
 
-    `source` is (number of an operation, index of its operand). The operation is the changed operation, or an earlier
-    operation. For an earlier operation, `record_operand` must record m.
+    Here u0 and y0 are the values of u and y in the first run. For example, if ``derivative(m)`` returns ``g * m``, then
+    the changed function has the slope g.
+
+    `source` is (number of an operation, index of its operand). This operation reads u. It is the changed
+    operation, or an earlier operation. For an earlier operation, `record_operand` must record m.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -91,7 +94,8 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
     """Return a change that makes the gradient of f with respect to the result 1 at every element.
 
-    The change adds the increment of each element to f. Later operations use the result of the first run.
+    The change adds the increments of all elements of the result to f. All operations that read the result use its value
+    in the first run.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

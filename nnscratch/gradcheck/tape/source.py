@@ -26,16 +26,17 @@ class Source:
     Attributes
     ----------
     family : tuple
-        The operation, and the positions of all calls that lead to it.
+        The operation, and the positions of all calls that lead to the operation.
     place : str
         "file.py:12: the expression".
     operand_names : list of str
-        The source of each operand.
+        The source text of each operand, such as "x[t]".
     result_name : str or None
-        The variable that the expression is assigned to.
+        The variable to which the code assigns the result.
     outer_names : list of str
-        The same as `operand_names`, but with the caller's names. If an operand is a parameter of the function, the list
-        contains the source of the argument that the caller passes. A long source is not used: see `name_in_caller`.
+        The same as `operand_names`, but with the names in the caller of the function. For example, if the function
+        ``affine(a, w)`` computes ``a @ w`` and is called as ``affine(x, self.W)``, the names are "x" and "self.W".
+        A long source is not used: see `name_in_caller`.
     call : str
         The source of the call that runs the function, such as "softplus(-x)", or "" if it is not known.
     """
@@ -108,7 +109,7 @@ def arguments_of_call(frame: Any) -> tuple[dict[str, str], str]:
 
 @lru_cache(maxsize=256)
 def assigned_names(code: CodeType) -> set[str]:
-    """Return the names that a function assigns values to."""
+    """Return the names of the variables to which a function assigns values."""
     first, last = code.co_firstlineno, max(line for *_, line in code.co_lines() if line)
     found = expressions(code.co_filename, tuple(linecache.getlines(code.co_filename))).items()
     return {target for (line, *_), (_, target) in found if target is not None and first <= line <= last}
@@ -117,7 +118,9 @@ def assigned_names(code: CodeType) -> set[str]:
 def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
     """Return the source of the argument that the caller passes for the parameter `name`.
 
-    If this source is a long expression, return `name` instead, unless the caller has another variable of this name.
+    The source is a variable, such as ``h``, or an element of a variable, such as ``h[t]``. If the argument is another
+    expression, return `name`, because an expression may be too long for a report. But if the caller also has a variable
+    called `name`, return the expression, because `name` alone would be read as the caller's variable.
     """
     argument, known = arguments.get(name, name), {*caller.f_code.co_varnames, *caller.f_locals}
     return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
@@ -127,7 +130,7 @@ def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, li
     """Return the source of the operation that `frame` is executing, the sources of its operands, and its target.
 
     If the source of an operand is not known, use its name in `names`, such as "operand 1". The target is the variable
-    that the result is assigned to, or None.
+    to which the code assigns the result, or None.
     """
     position = position_in_source(frame)
     line, file = position[0], frame.f_code.co_filename
@@ -152,7 +155,7 @@ def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, li
         parts = []
     if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
-    elif len(parts) >= len(names):  # with fewer parts, a function such as sum(parts) or x.mean() runs the operation
+    elif len(parts) >= len(names):  # fewer parts than operands: a call such as sum(parts) or x.mean() runs it
         for j, part in enumerate(parts[: len(names)]):
             names[j] = ast.unparse(part)
     return source_of(value, tuple(linecache.getlines(file))), names, target

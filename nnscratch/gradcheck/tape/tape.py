@@ -21,7 +21,8 @@ from .traced_conversions import traced_conversions
 from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
-MAX_ELEMENTS = 3_000_000  # the largest number of elements that forward may read and write; more would take too long
+# Forward is not recorded if it reads and writes more elements than this, because the diagnosis would take too long.
+MAX_ELEMENTS = 3_000_000
 MIXING = {  # operations that are not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
@@ -30,7 +31,7 @@ MIXING = {  # operations that are not elementwise
 
 
 class CannotTape(ValueError):
-    """Forward cannot be recorded: it is too large, not all arrays are NumPy's, or its operations change."""
+    """Forward cannot be recorded: it is too large, not all arrays are NumPy's, or each run is different."""
 
 
 @dataclass
@@ -44,8 +45,8 @@ class Node:
     name : str
         "add", "matmul", "maximum.reduce", ...
     family : tuple
-        The positions, in the user's code, of all calls that lead to the operation. If a loop executes an operation
-        several times, these executions have the same family.
+        The positions, in the user's code, of all calls that lead to the operation. All executions of an operation in a
+        loop have the same family.
     round : int
         The number of earlier operations with the same family. In a loop, this is the number of the iteration, from 0.
     place : str
@@ -53,11 +54,11 @@ class Node:
     operand_names : list of str
         The source of each operand.
     outer_names : list of str
-        Like `operand_names`, but with the names that the caller of the function uses.
+        Like `operand_names`, but with the names in the caller of the function: see `Source.outer_names`.
     call : str
         The source of the call of the function that contains the operation, or "" if it is not known.
     result_name : str or None
-        The variable that the result is assigned to.
+        The variable to which the code assigns the result.
     operands, result
         Copies of the values.
     compute : callable
@@ -103,7 +104,7 @@ class Node:
 
     @property
     def view_indices(self) -> list[Any]:
-        """The same as `whole_indices`, but None for an operand that is a view of the whole array."""
+        """The items of `whole_indices`, with None for each operand that is a view of the whole array."""
         whole = zip(self.whole_indices, self.whole, strict=True)
         return [None if shows_all else index for index, shows_all in whole]
 
@@ -114,7 +115,7 @@ class Node:
 
 
 class Tape:
-    """The operations of one forward, as a context manager. The code's own arrays are restored at the end of the block.
+    """The record of one forward's operations. Use it in a ``with`` block, which restores the code's arrays at its end.
 
     Parameters
     ----------
@@ -124,10 +125,10 @@ class Tape:
     ----------
     nodes : list of Node
     changes : dict of int to function
-        The operations to change in later runs. The key is the number of the operation. The value is a function of
-        (node, operands) that returns the new result: see changes.py.
+        The operations to change in the runs after the first. The key is the number of the operation. The value is a
+        function of (node, operands) that returns the new result: see changes.py.
     weights : tuple
-        The output weights R of the projection, or other weights that the diagnosis sets.
+        The weights of the outputs in f: R of the projection, or the weights that the diagnosis sets instead.
     recorded : dict
         The increments of operands: their values minus their values in the first run. The key is the number of the
         operation and the index of the operand. See `record_operand`.
@@ -136,7 +137,7 @@ class Tape:
     added : float
         A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int
-        The numbers of the operations that later runs skip, because f does not depend on them.
+        The numbers of the operations that the runs after the first skip, because f does not depend on them.
     runs, cost : int
         The number of forward passes, and the approximate number of elements that one forward reads and writes.
 
@@ -189,7 +190,7 @@ class Tape:
         holds_numbers = isinstance(self.adapter, ValueAdapter) or any(type(v) is NumberArray for v in variables)
         self._traced_functions = traced_math if holds_numbers else nullcontext
         views = {id(v): v.view(TracedNumberArray if holds_numbers else TracedArray) for v in variables}
-        for a in self._before.arrays():  # trace other arrays too: x.dot(w) calls a method of x, not of w
+        for a in self._before.arrays():  # trace the constant arrays too: if x is constant, x.dot(w) calls a method of x
             if type(a) is np.ndarray and a.dtype == np.float64:
                 views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)
@@ -241,7 +242,7 @@ class Tape:
         return total
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Record an operation in the first run, and compute it with its change in later runs.
+        """Record an operation in the first run. In other runs, compute the operation with its change, if it has one.
 
         `TracedArray` calls this method.
         """

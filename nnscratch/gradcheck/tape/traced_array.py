@@ -14,7 +14,7 @@ FUNCTIONS = {  # the tape records a call of such a function as one operation
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
 STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # their argument is a list
-running: list[Any] = []  # the tapes that are running, the first one first
+running: list[Any] = []  # the tapes that are running, in the order in which they started
 
 
 class TracedArray(np.ndarray):

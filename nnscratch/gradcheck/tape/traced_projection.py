@@ -1,6 +1,6 @@
 """Run the checked code on traced arrays, which report each operation to a watcher.
 
-A watcher is an object with a method ``operation``, which computes the operation.
+A watcher is an object with a method ``operation``, such as a `Tape`. The method computes each operation.
 """
 
 from __future__ import annotations
