@@ -51,6 +51,9 @@ class _Stream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def __eq__(self, other: Any) -> bool:  # tqdm.write clears a bar before it writes to the bar's stream
+        return self._stream == other
+
 
 def stream() -> Any:
     """Return stderr for the messages of a training run. Errors of writing are ignored.

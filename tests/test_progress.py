@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+import tqdm
 
 import nnscratch as nn
 from nnscratch import progress
@@ -38,6 +39,16 @@ def notebook(monkeypatch):
     monkeypatch.setattr("nnscratch.plotting.live.in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", display)
     return shown
+
+
+def test_tqdm_write_does_not_add_its_text_to_the_line_of_the_bar(capsys):
+    class Write(nn.training.Callback):
+        def on_step_end(self, trainer):
+            tqdm.tqdm.write("a message", file=sys.stderr)
+
+    trainer(callbacks=[nn.training.ProgressBar(), Write()]).fit(BATCHES, steps=2)
+    lines = capsys.readouterr().err.replace("\n", "\r").split("\r")
+    assert lines.count("a message") == 2
 
 
 def test_fit_shows_a_bar_on_a_terminal_only_and_progress_false_hides_it(capsys, monkeypatch):

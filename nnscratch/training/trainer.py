@@ -7,7 +7,6 @@ validation.py, checkpoint.py, interrupt.py, and together.py for several processe
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -242,9 +241,7 @@ class Trainer:
                 history = self.history  # waits for the steps enqueued on a GPU
                 history.update_seconds()
         finally:
-            with contextlib.ExitStack() as ends:  # calls all callbacks, in order, even if one of them raises
-                for callback in reversed((*self.callbacks, *self._bar)):
-                    ends.callback(callback.on_fit_end, self)
+            self._end(*self.callbacks, *self._bar)
             if self.together is not None:
                 self.together.communicator.Barrier()  # no rank may read a checkpoint while rank 0 writes it
         return history
@@ -254,6 +251,14 @@ class Trainer:
         self._step = choose_step(self)
         if self.together is not None:
             self.together.start(self, *batches)
+
+    def _end(self, *callbacks: Callback) -> None:
+        """Call ``on_fit_end`` of every callback, even if one of them raises. The traceback then shows every error."""
+        if callbacks:
+            try:
+                callbacks[0].on_fit_end(self)
+            finally:
+                self._end(*callbacks[1:])
 
     def call(self, event: str) -> None:
         """Call one method of every callback."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -76,17 +77,16 @@ def check_batches(trainer: Trainer, batches: Any, valid: Any) -> None:
 
 def check_can_be_repeated(valid: Any) -> None:
     """Raise if `valid` is empty, or gives its batches only once."""
-    try:
-        batches = iter(valid)
-    except TypeError:
-        batches = valid
-    if batches is valid:
+    # Call iter() only on an iterator: for a data loader, it may draw a random order or start threads.
+    is_iterator = hasattr(valid, "__next__") and iter(valid) is valid
+    if is_iterator or not (hasattr(valid, "__iter__") or hasattr(valid, "__getitem__")):
         raise TypeError(
             f"fit: valid must be iterable more than once: give a list, Batches or TextBatches, "
             f"not a {type(valid).__name__}"
         )
-    if hasattr(valid, "__len__") and len(valid) == 0:
-        raise ValueError("fit: valid has no batches")
+    with contextlib.suppress(TypeError):  # not every iterable has a length
+        if len(valid) == 0:
+            raise ValueError("fit: valid has no batches")
 
 
 def check_pairs(name: str, batches: Any) -> None:

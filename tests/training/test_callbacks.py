@@ -114,15 +114,23 @@ def test_the_progress_bar_counts_every_step_also_those_it_did_not_stop_to_show(t
 
 def test_an_error_in_one_callback_at_the_end_does_not_keep_the_others_from_ending(tmp_path):
     class Broken(nn.training.Callback):
+        def on_step_end(self, trainer):
+            if trainer.steps_done == 3:
+                raise ZeroDivisionError("in a step")
+
         def on_fit_end(self, trainer):
             raise OSError("no space left on the device of the log")
 
     model = nn.Linear(2, 1, rng=0)
-    callbacks = [Broken(), Checkpoint(tmp_path)]
+    callbacks = [Checkpoint(tmp_path / "a"), Broken(), Broken(), Checkpoint(tmp_path / "b")]
+    for callback in callbacks[::3]:
+        callback.folder.mkdir()
     trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
-    with pytest.raises(OSError, match="no space left"):
-        trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=3)
-    assert (tmp_path / "checkpoint.safetensors").exists()
+    with pytest.raises(OSError, match="no space left") as raised:
+        trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=5)
+    assert (tmp_path / "a/checkpoint.safetensors").exists() and (tmp_path / "b/checkpoint.safetensors").exists()
+    second = raised.value  # the traceback shows this error, and the errors before it
+    assert isinstance(second.__context__, OSError) and isinstance(second.__context__.__context__, ZeroDivisionError)
 
 
 @pytest.mark.parametrize(("entry", "message"), [

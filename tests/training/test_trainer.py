@@ -363,3 +363,22 @@ def test_evaluate_carries_the_state_and_weighs_every_target_the_same():
     assert model.training and criterion.training
     with pytest.raises(ValueError, match="at least one target"):
         nn.evaluate(model, criterion, [])
+
+
+def test_fit_does_not_start_an_epoch_of_valid_before_the_first_validation():
+    class Loader:
+        """Draws the order of an epoch as soon as ``iter`` is called. Its length is not known."""
+
+        epochs = 0
+
+        def __iter__(self):
+            self.epochs += 1
+            return iter([(np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))])
+
+        def __len__(self):
+            raise TypeError("the length is not known")
+
+    model, valid = nn.Linear(2, 1, rng=0), Loader()
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+    trainer.fit(list(valid), valid, steps=2, evaluate_every=1)
+    assert valid.epochs == 1 + 2
