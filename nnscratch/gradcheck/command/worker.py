@@ -254,8 +254,9 @@ def copied_plain(value: Any) -> Any:
 def import_file(path: Path) -> Any:
     """Import the student's file. If its folder is a package, import the file as a module of this package.
 
-    A folder is a package if it contains ``__init__.py``, or if the file contains a relative import. The folders above
-    the file, up to the current folder, are the last entries of ``sys.path``.
+    A folder is a package if it contains ``__init__.py``, or if the file contains a relative import. If the package
+    cannot be imported because of another file, import the file alone. The folders above the file, up to the current
+    folder, are the last entries of ``sys.path``.
     """
     # Do not write a compiled file. If the student changed the source within a second, and the length of the source
     # stayed the same, Python would use the old compiled file.
@@ -272,7 +273,11 @@ def import_file(path: Path) -> Any:
     name = ".".join(path.relative_to(root).with_suffix("").parts)
     package = name.partition(".")[0]
     if package != name and package not in sys.modules or str(root) == ROOT:
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except Exception as error:
+            if any(Path(frame.filename) == path for frame in traceback.extract_tb(error.__traceback__)):
+                raise  # the error is in this file, or in a file that it imports
     key = path.stem if path.stem not in sys.modules else f"student_{path.stem}"
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None or spec.loader is None:

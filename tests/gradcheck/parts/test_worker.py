@@ -579,6 +579,21 @@ def test_a_file_of_a_package_is_imported_as_its_module(tmp_path, clean_imports):
     assert module.VALUE == 5 and module.__name__ == "cs231n_of_a_test.inner.layers"
 
 
+def test_a_broken_file_of_the_package_does_not_prevent_the_import(tmp_path, clean_imports):
+    folder = tmp_path / "broken_package_of_a_test"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from .old import VALUE\n")
+    (folder / "old.py").write_text("print 'Python 2'\n")
+    (folder / "layers.py").write_text("VALUE = 8\n")
+    (folder / "net.py").write_text("from .old import VALUE\n")
+    (folder / "wrong.py").write_text("1 / 0\n")
+    assert import_file(folder / "layers.py").VALUE == 8
+    with pytest.raises(ImportError):
+        import_file(folder / "net.py")
+    with pytest.raises(ZeroDivisionError):
+        import_file(folder / "wrong.py")
+
+
 def test_a_file_with_relative_imports_needs_no_init_file(tmp_path, clean_imports):
     folder = tmp_path / "json" / "version1.2"  # the name of a loaded module, and a name with a dot
     folder.mkdir(parents=True)
