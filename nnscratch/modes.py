@@ -10,9 +10,9 @@ from typing import Any
 
 from .module import Module
 
-_open_blocks: dict[int, tuple[int, bool]] = {}
-"""Each key is the id of a module inside `eval_mode` blocks. The value is the number of these blocks, and the mode of
-the module before the first block."""
+_open_blocks: dict[int, tuple[Module, bool, tuple[int, ...]]] = {}
+"""Each key is the id of a module inside `eval_mode` blocks. The value is the module, its mode before the first block,
+and the identifier of the thread of each block."""
 _trained_by: dict[int, int] = {}
 """Each key is the id of a module inside a `one_thread_trains` block. The value is the identifier of the thread."""
 _lock = threading.Lock()
@@ -25,6 +25,8 @@ def _after_fork() -> None:
     here = threading.get_ident()
     for key in [key for key, thread in _trained_by.items() if thread != here]:
         del _trained_by[key]
+    for module, mode, threads in list(_open_blocks.values()):
+        _set_blocks(module, mode, tuple(thread for thread in threads if thread == here))
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -86,41 +88,51 @@ def eval_mode(*modules: Module) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        A Trainer in another thread is training with one of the modules.
+        Another thread uses one of the modules in a Trainer or in `eval_with_backward`.
     """
     switched = modules if len(modules) > 1 else list(modules[0].modules())
+    here = threading.get_ident()
     with _lock:
         _refuse_if_another_thread_trains(switched)
         for module in switched:
-            blocks, mode = _open_blocks.get(id(module), (0, module.training))
-            _open_blocks[id(module)] = blocks + 1, mode
+            _, mode, threads = _open_blocks.get(id(module), (module, module.training, ()))
+            _open_blocks[id(module)] = module, mode, (*threads, here)
             module.training = False
     try:
         yield
     finally:
         with _lock:
             for module in switched:
-                blocks, mode = _open_blocks.pop(id(module))
-                if blocks > 1:
-                    _open_blocks[id(module)] = blocks - 1, mode
-                else:
-                    module.training = mode
+                _, mode, threads = _open_blocks[id(module)]
+                k = threads.index(here)
+                _set_blocks(module, mode, threads[:k] + threads[k + 1 :])
+
+
+def _set_blocks(module: Module, mode: bool, threads: tuple[int, ...]) -> None:
+    """Set the threads of the `eval_mode` blocks of `module`. If there are none, `module` has its earlier mode again."""
+    if threads:
+        _open_blocks[id(module)] = module, mode, threads
+    else:
+        del _open_blocks[id(module)]
+        module.training = mode
 
 
 @contextlib.contextmanager
-def one_thread_trains(model: Module, criterion: Module) -> Iterator[None]:
-    """Inside the ``with`` block, no other thread can use the model or the loss in a Trainer or in `eval_mode`.
+def one_thread_trains(*outer: Module) -> Iterator[None]:
+    """Inside the ``with`` block, no other thread can train, evaluate or explain the modules.
 
     A module has one stack of saved values and one mode. So the steps of two threads would use each other's values.
 
     Raises
     ------
     RuntimeError
-        Another thread is inside such a block with one of these modules.
+        Another thread is inside such a block, `eval_mode` or `eval_with_backward` with one of the modules, or with a
+        module inside them.
     """
-    modules = [*model.modules(), *criterion.modules()]
+    modules = [module for given in outer for module in given.modules()]
     with _lock:
         _refuse_if_another_thread_trains(modules)
+        _refuse_if_another_thread_evaluates(modules)
         new = [id(module) for module in modules if id(module) not in _trained_by]  # blocks may be nested
         _trained_by.update(dict.fromkeys(new, threading.get_ident()))
     try:
@@ -135,10 +147,21 @@ def _refuse_if_another_thread_trains(modules: Sequence[Module]) -> None:
     here = threading.get_ident()
     for module in modules:
         if _trained_by.get(id(module), here) != here:
-            raise RuntimeError(
-                f"another thread is training with this {type(module).__name__}: use a copy of the model and of the "
-                f"loss in this thread, copy.deepcopy(...)"
-            )
+            raise _in_use(module)
+
+
+def _refuse_if_another_thread_evaluates(modules: Sequence[Module]) -> None:
+    here = threading.get_ident()
+    for module in modules:
+        if id(module) in _open_blocks and any(thread != here for thread in _open_blocks[id(module)][2]):
+            raise _in_use(module)
+
+
+def _in_use(module: Module) -> RuntimeError:
+    return RuntimeError(
+        f"another thread is using this {type(module).__name__}: use a copy of the model and of the loss in this "
+        f"thread, copy.deepcopy(...)"
+    )
 
 
 @contextlib.contextmanager
@@ -147,6 +170,11 @@ def eval_with_backward(model: Module) -> Iterator[None]:
 
     Use it for the gradient with respect to the input. There is no dropout, and BatchNorm uses its running averages.
     The parameters are frozen. Afterwards each module has its earlier mode, gradients and saved forward calls again.
+
+    Raises
+    ------
+    RuntimeError
+        Another thread uses the model in a Trainer, in `eval_mode` or in such a block.
 
     Examples
     --------
@@ -160,11 +188,9 @@ def eval_with_backward(model: Module) -> Iterator[None]:
     (True, True)
     """
     modules = list(model.modules())
-    with _lock:
-        _refuse_if_another_thread_trains(modules)
     names = ("training", "deterministic", "_stack", "_taken")
-    before = [{name: vars(module)[name] for name in names if name in vars(module)} for module in modules]
-    with contextlib.ExitStack() as stack:
+    with one_thread_trains(model), contextlib.ExitStack() as stack:
+        before = [{name: vars(module)[name] for name in names if name in vars(module)} for module in modules]
         for parameter in model.parameters():
             stack.enter_context(parameter.frozen())
         for module in modules:

@@ -96,7 +96,7 @@ def test_one_model_or_loss_is_not_used_by_two_threads_while_one_of_them_trains(s
 
     def call():
         before = other[0].weight.data.copy()
-        with pytest.raises(RuntimeError, match="another thread is training with this"):
+        with pytest.raises(RuntimeError, match="another thread is using this"):
             if use == "fit":
                 second.fit(BATCHES, steps=1)
             elif use == "train_step":
@@ -113,6 +113,53 @@ def test_one_model_or_loss_is_not_used_by_two_threads_while_one_of_them_trains(s
     assert second.train_step(*BATCHES[0]) > 0  # the other thread has ended
 
 
+def while_another_thread_is_inside(block, call):
+    """Call a function here while another thread is inside a ``with`` block."""
+    inside, done = threading.Event(), threading.Event()
+
+    def wait():
+        with block:
+            inside.set()
+            assert done.wait(60)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        assert inside.wait(60)
+        return call()
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("block", [modes.eval_mode, modes.eval_with_backward])
+@pytest.mark.parametrize("use", ["fit", "train_step", "eval_with_backward"])
+def test_no_training_begins_with_a_model_that_another_thread_evaluates(block, use):
+    model = nn.Sequential(nn.Linear(2, 1, rng=0))
+    before, trainer = model[0].weight.data.copy(), new_trainer(model, nn.MSELoss())
+
+    def call():
+        with pytest.raises(RuntimeError, match="another thread is using this Sequential"):
+            if use == "fit":
+                trainer.fit(BATCHES, steps=1)
+            elif use == "train_step":
+                trainer.train_step(*BATCHES[0])
+            else:
+                with modes.eval_with_backward(model):
+                    pass
+        np.testing.assert_array_equal(model[0].weight.data, before)
+
+    while_another_thread_is_inside(block(model), call)
+    assert model.training and trainer.train_step(*BATCHES[0]) > 0  # the other thread has ended
+
+
+def test_two_threads_may_evaluate_one_model():
+    model = nn.Sequential(nn.Linear(2, 1, rng=0))
+    evaluate = lambda: nn.evaluate(model, nn.MSELoss(), BATCHES)  # noqa: E731
+    assert while_another_thread_is_inside(modes.eval_mode(model), evaluate) > 0
+    assert model.training
+
+
 def test_a_copy_of_the_model_is_evaluated_while_another_thread_trains():
     model, criterion = nn.Sequential(nn.Linear(2, 1, rng=0)), nn.MSELoss()
     copied = copy.deepcopy(model)
@@ -122,7 +169,7 @@ def test_a_copy_of_the_model_is_evaluated_while_another_thread_trains():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_that_was_forked_while_another_thread_trained_can_train_the_model():
+def test_a_child_that_was_forked_while_another_thread_used_the_model_can_train_it():
     model, criterion = nn.Sequential(nn.Linear(2, 1, rng=0)), nn.MSELoss()
     trainer = new_trainer(model, criterion)
 
@@ -138,9 +185,10 @@ def test_a_child_that_was_forked_while_another_thread_trained_can_train_the_mode
             try:
                 new_trainer(model, criterion).train_step(*BATCHES[0])
                 nn.evaluate(model, criterion, BATCHES)
-                code = 0
+                code = 0 if model.training else 1
             finally:
                 os._exit(code)
         return os.waitpid(child, 0)[1]
 
     assert in_a_step_of_another_thread(trainer, BATCHES, in_a_child) == 0
+    assert while_another_thread_is_inside(modes.eval_mode(model), in_a_child) == 0

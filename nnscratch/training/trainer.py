@@ -209,7 +209,7 @@ class Trainer:
         TrainingDiverged
             A loss or gradient is NaN or infinite. The step is not made, so the weights keep their values.
         RuntimeError
-            Another thread is training with this model or this criterion.
+            Another thread is using this model or this criterion, for example in `evaluate`.
         """
         check_batches(self, batches, valid)
         self.total_steps = total_steps(batches, epochs, steps, self.accumulate)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def in_one_thread(method: Callable) -> Callable:
-    """Let a method of Trainer raise RuntimeError if another thread is training with the same model or criterion."""
+    """Let a method of Trainer raise RuntimeError if another thread is using the model or the criterion."""
 
     @functools.wraps(method)
     def checked(trainer: Trainer, *args: Any, **kwargs: Any) -> Any:
