@@ -47,7 +47,7 @@ VARIABLE = "OPENBLAS_CORETYPE"
 OURS = "NNSCRATCH_SET_CORETYPE"  # set if the command has set VARIABLE and restarted
 LARGE = 256 if sys.platform == "emscripten" else 2048  # in a browser, a product of size 2048 takes minutes
 PRODUCTS = {f"{LARGE} x {LARGE} @ {LARGE} x {LARGE}": (LARGE, LARGE, LARGE), "2048 x 512 @ 512 x 20": (2048, 512, 20)}
-WORTH = 1.15  # report a kernel that is faster by this factor: a smaller gain may be noise
+WORTH = 1.15  # report a kernel only if it is faster by this factor: a gain below it may be noise
 
 
 @dataclass(frozen=True)

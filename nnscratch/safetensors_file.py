@@ -36,7 +36,7 @@ DTYPES = {
 NOT_IN_NUMPY = ("BF16", "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0")
 """Dtypes that a file may contain, although NumPy does not have them."""
 
-LONGEST_HEADER = 100_000_000  # bytes; the library rejects longer headers
+LONGEST_HEADER = 100_000_000  # bytes; the safetensors library rejects headers above this length
 
 
 class SafetensorError(Exception):

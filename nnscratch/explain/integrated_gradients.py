@@ -169,7 +169,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even indices: the ends of the segments; odd indices: their middles
     s, g = line(alphas)
     tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # rounding may add the other half
-    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a smaller gap is only rounding
+    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a gap below this number comes from rounding
     while True:
         h = alphas[2::2] - alphas[:-2:2]
         slopes = backend.to_numpy((g * difference).reshape(len(g), -1).sum(axis=1)).astype(np.float64)  # ds/dalpha

@@ -120,7 +120,7 @@ class Differences:
 
         All steps are multiplied by `step_factor`.
         """
-        typical = typical_size(array)  # for small values, smaller steps separate a sharp bend from a kink
+        typical = typical_size(array)  # if this is small, small steps must separate a sharp bend from a kink
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)

@@ -136,7 +136,7 @@ class EntryChecker:
                 entry.reason = noise_reason(float(entry.uncertainty.max()))
         if entry.verdict == "cannot tell" and self.differences.itemsize == 4:
             # The derivative along a direction may be small by chance, and then round-off hides it. So measure the
-            # derivatives along more directions.
+            # derivatives along additional directions.
             derivatives += measure_directions(self.differences, array, FLOAT32_DIRECTIONS, self.rng)
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
             movers = {(k,): self.differences.direction_mover(array, v) for k, (v, _) in enumerate(derivatives)}

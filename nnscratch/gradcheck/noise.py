@@ -52,7 +52,7 @@ def has_noise_of_float32(differences: Differences, rng: np.random.Generator) -> 
 
 
 def relative_noise(values: list[float], differences: Differences) -> float:
-    """Return the noise in `values`, divided by the rounding error of float64: eight values of f at equal distances."""
+    """Return the noise in `values`, eight values of f at equal distances, divided by the rounding error of float64."""
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
     return noise / max(usual, 1e-300)
@@ -112,7 +112,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     steady = relative < STEADY
     best = int(np.argmin(relative))
     if relative[best] > UNKNOWN or np.median(changes[-3:]) > 0.1 * (max(values) - min(values)):
-        uncertainty[best] = np.inf  # even the smallest steps change f as much as large steps do
+        uncertainty[best] = np.inf  # f jumps so much that even the smallest steps change it as much as large steps
     others = np.abs(triples[steady, 1] - triples[best, 1]) - uncertainty[steady]
     value = float(triples[best, 1])
     return Derivative(value, float(max([uncertainty[best], *others])), value, value)
@@ -135,7 +135,7 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
             for part in (entry.numeric, entry.uncertainty, entry.low, entry.high):
                 for other in suspects[5:]:
                     part[other] = np.nan  # the first measurement was too noisy
-            break  # the first five elements are all wrong, so later elements need no second measurement
+            break  # the first five elements are all wrong, so the other elements need no second measurement
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):

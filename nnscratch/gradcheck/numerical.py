@@ -202,21 +202,21 @@ def estimate(
 ) -> Derivative:
     """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding.
 
-    `unit` is a factor for all steps, `smaller` are factors for additional steps, and `itemsize` is the number of bytes
-    of one value. The other arguments are those of `differentiate`.
+    `unit` is a factor for all steps. The additional steps are `SMALL_VALUE_STEPS`, multiplied by each number in
+    `smaller`. `itemsize` is the number of bytes of one value. The other arguments are those of `differentiate`.
     """
     itemsize = min(itemsize, 8)  # a value of dtype longdouble becomes a Python float
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    kink: tuple[Derivative, float] | None = None  # a kink found with larger steps, and the jump D+ - D-
+    kink: tuple[Derivative, float] | None = None  # a kink found with an earlier step, and the jump D+ - D-
     steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
     for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
         if 0 in (s1, t1, s2 - s1, t2 - t1):
             continue  # the step is too small for the precision of x
         if not np.isfinite([p1, m1, p2, m2]).all():
-            continue  # outside the domain of f: try a smaller step
+            continue  # outside the domain of f: try the next step, which is smaller
         near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
         plus, minus = (one_sided(centre, p1, p2, s1, s2), one_sided(centre, m1, m2, t1, t2))
         rounding = 4 * epsilon * max(magnitude, abs(p1)) / s1

@@ -12,7 +12,7 @@ from ..checks import finite, positive_int
 from .animation import Animation
 from .style import BLUE, GREY, ORANGE, limits
 
-LARGEST = 1e100  # larger weights overflow in the next step
+LARGEST = 1e100  # weights above this number overflow in the next step
 
 
 def animate_descent(

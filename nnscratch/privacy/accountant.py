@@ -46,7 +46,7 @@ from ..checks import at_least, positive_int
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
 """The values of alpha to try. Opacus uses the same values."""
 NO_NOISE, ONLY_NOISE = 1e-50, 1e50  # outside of these limits of sigma, even the logarithms of the terms of A overflow
-MUCH_NOISE = 100  # for a larger sigma, the infinite series has so many terms that the 90 values of alpha take minutes
+MUCH_NOISE = 100  # if sigma is above this number, the series has so many terms that 90 values of alpha take minutes
 MAX_ORDER, MIN_RATE, MAX_TERMS = 1000, 1e-300, 1_000_000  # outside of these limits, the sums would take too long
 
 

@@ -26,7 +26,7 @@ from .safe_values import describe
 from .traceback_places import Place, own_places, spans
 from .unusual_answers import answer_hints
 
-LONGEST = 300  # characters; a longer line is cut
+LONGEST = 300  # characters; lines above this length are cut
 LINES = 4  # the largest number of lines shown of an assertion's message
 ARRAYS = 3  # the largest number of arrays shown with wrong gradients
 GIVEN_NONE = "returned None"  # these words in an entry's reason show that backward gave no gradient

@@ -16,7 +16,7 @@ from .safe_values import describe
 
 EPSILONS = 1000  # values match if they differ by at most this many times the precision of their dtype
 DIGITS = 6  # significant digits in a message; twice as many if the two numbers would look equal
-SMALL = 1e-6  # a smaller relative error can come from rounding in float32
+SMALL = 1e-6  # a relative error below SMALL can come from rounding in float32
 
 
 def assert_values_match(

@@ -26,12 +26,12 @@ these words:
     movement      the derivative of an operand or a result along a direction (movements.py)
     changes       a dictionary that describes a changed forward: {number of an operation: function that replaces it}
 
-    array_mistakes.py         mistakes that are visible in the gradient itself: a sign, a factor, a block of rows
+    array_mistakes.py         backward returns the true gradient with a wrong sign, factor or block of rows
     reordered_axes.py         axes exchanged or reversed, and shifts along axes
     output_mistakes.py        backward leaves out some outputs; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
+    upstream_mistakes.py      backward starts from a wrong dy; linear equations give the wrong dy
     written_gradients.py      backward changes dy, and then computes with the changed dy
     forward_mistakes.py       mistakes inside forward: records its operations, and tests the hypotheses of these files:
       missing_paths.py        a path cut or counted twice; iterations of a loop left out
@@ -47,7 +47,7 @@ these words:
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           backward leaves out some occurrences of an array
       used_gradients.py       a wrong gradient of an array inside forward; changed_gradients.py lists wrong gradients
-      gradient_errors.py      a function with a wrong slope; linear equations give this slope
+      gradient_errors.py      a function with a wrong derivative; linear equations give this derivative
 
     smaller_gradients.py      a gradient with too few elements, summed over too many axes
     backward_edits.py         changes one expression of backward; edits.py and statement_edits.py list the changes

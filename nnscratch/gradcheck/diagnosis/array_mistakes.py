@@ -1,4 +1,4 @@
-"""Mistakes that are visible in the gradient itself: a sign, a factor, an axis, a block of rows.
+"""Mistakes after which the gradient is a simple change of the true gradient, such as -true or 2 * true.
 
 In this folder, `given` is the gradient that backward returned, and `true` is the gradient from finite differences. The
 given gradient may be
@@ -97,7 +97,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return  # a single number is always a multiple of another number
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
-        rank = 6.5 if round(c) == 2 else 9.5  # 3 has a larger rank, because it is often the size of an array
+        rank = 6.5 if round(c) == 2 else 9.5  # 3 has a larger rank than 2, because 3 is often the size of an array
         case.add(rank, "counted twice", f"{fits}: every contribution is added {round(c)} times")
 
 
@@ -162,7 +162,7 @@ def float32_noise(case: Case) -> None:
 
 
 def is_computed_in_float32(case: Case) -> bool:
-    """Return True if backward seems to compute in float32.
+    """Return True if backward seems to compute in float32: its rounding errors are too large for float64.
 
     R are the weights of the outputs. Compare the gradient for dy = 3 R with the gradient for dy = R. Code in float64
     returns three times the gradient, with a relative error of about 1e-16. For code in float32, this error is about
@@ -301,7 +301,7 @@ def other_orders(count: int) -> list[tuple[int, ...]]:
 
 
 def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
-    """Return (rank, mistake, evidence) for blocks in a wrong order: at position k stands the block ``order[k]``."""
+    """Return (rank, mistake, evidence) for blocks in a wrong order: the block at position k is ``order[k]``."""
     moved = [k for k, block in enumerate(order) if block != k]
     if len(moved) == 2:
         return 1.5, "two gates swapped", f"{where}, blocks {moved[0] + 1} and {moved[1] + 1} are exchanged"

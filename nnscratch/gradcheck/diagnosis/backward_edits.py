@@ -1,7 +1,7 @@
 """Change one expression of backward, and test whether the gradients become right.
 
 This search runs last, for the arrays whose gradient no other search explains. It compiles backward again with one
-change: another variable, a factor added or removed, another sign, number, power or comparison. Suppose that a change
+change: a different variable, sign, number, power or comparison, or a factor added or removed. Suppose that a change
 makes a wrong gradient right, and does not change the right gradients. Then the mistake is in the changed expression.
 The evidence names this expression. It does not show the right expression, because the user should find it.
 
@@ -28,8 +28,9 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-BUDGET = 40_000_000  # the largest number of elements that all runs read and write; each operation counts as 200 or more
-RANK = 8.0  # the rank of the mistakes that this search finds: mistakes that other searches find have a smaller rank
+# The largest number of elements that all runs together read and write. Each operation counts as 200 more elements.
+BUDGET = 40_000_000
+RANK = 8.0  # the rank of all mistakes that this search finds; most other searches find mistakes with a rank below 8
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
 
@@ -64,7 +65,7 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             continue
         with projection.unchanged():  # reading a property of the user's class may change its state
             edits = edits_of(f.definition, f.variables)
-        useful: dict[tuple[int, str], bool] = {}  # the key is the line and the source of a statement
+        useful: dict[tuple[int, str], bool] = {}  # {(line, source) of a statement: result of `may_be_wrong`}
         for edit in edits:
             if left <= 0:
                 return
@@ -98,10 +99,10 @@ def may_be_wrong(
 ) -> bool:
     """Return False if the statement of `edit` cannot contain the mistake.
 
-    Double the value of the statement. If no wrong gradient changes, negate the value too, because backward may use only
-    its sign. If again no wrong gradient changes, the mistake is in another statement. If a right gradient changes, this
-    right gradient depends on the statement, so the statement is right. There is one exception: a statement with several
-    arrays, such as a tuple, may be wrong in one array only.
+    First, double the value of the statement, and run backward. If no wrong gradient changes, negate the value, because
+    backward may use only the sign of the value. If again no wrong gradient changes, the mistake is elsewhere. If a
+    right gradient changes, it depends on the statement, so the statement is right. There is one exception: a statement
+    that computes several arrays, such as ``dw, db = ...``, may compute only one of them wrongly.
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
     doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]

@@ -3,7 +3,7 @@
 A hypothesis is a mistake that backward may contain. The predicted gradient is the gradient that a backward with this
 mistake returns. For the mistake "sign flipped", it is the true gradient times -1. The misfit is the largest difference
 between the predicted gradient and backward's gradient, divided by the size of the gradient. The hypothesis is accepted
-if the misfit is less than 1e-4. If the error of backward's gradient is itself small, the misfit must also be less than
+if the misfit is less than 1e-4. If the error of backward's gradient is small too, the misfit must also be less than
 a tenth of this error. directional_case.py contains the same test for derivatives along directions.
 """
 
@@ -38,7 +38,7 @@ class Case:
     by_element : bool
         True if the elements of the true gradient are known; False in a `DirectionalCase`.
     usable : bool
-        True if the errors are larger than the uncertainty of the finite differences.
+        True if the errors of backward's gradient are larger than the uncertainty of the finite differences.
     """
 
     entry: Entry
@@ -100,7 +100,7 @@ class Case:
         finite = self.given[np.isfinite(self.given)]
         return max(largest, float(np.abs(finite).max(initial=0.0)), 1e-300)
 
-    # --- the values that are compared: elements here, derivatives along directions in a DirectionalCase --------------
+    # --- the values that are compared: elements, or derivatives along directions in a DirectionalCase ----------------
 
     def observe(self, array: np.ndarray) -> np.ndarray:
         """Return the elements of `array` at which the true gradient was measured."""
@@ -113,7 +113,7 @@ class Case:
 
     @property
     def max_misfit(self) -> float:
-        """The largest misfit of an accepted mistake: 1e-4, or a tenth of backward's error if this is smaller."""
+        """The largest misfit of an accepted mistake: the smaller of 1e-4 and a tenth of backward's error."""
         return min(MAX_MISFIT, 0.1 * self.rounding_error()) if self.same_shape else MAX_MISFIT
 
     @property
@@ -127,7 +127,7 @@ class Case:
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
     def wrong_elements(self) -> int:
-        """Return the number of wrong elements. A hypothesis may fit one or two wrong elements by chance."""
+        """Return the number of wrong elements. If it is 1 or 2, a hypothesis may fit by chance."""
         given, true = self.observed
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
@@ -149,7 +149,7 @@ class Case:
         """
         off = np.abs(np.roll(self.true, (step,) * len(axes), axes) - self.given)[inside]
         error = np.abs(self.true - self.given)[inside]
-        return bool(off.max() <= self.max_misfit * self.scale < error.max())  # a comparison with NaN is False
+        return bool(off.max() <= self.max_misfit * self.scale < error.max())  # False if a value is NaN (unknown)
 
     def misfit(self, candidate: Any, given: Any = None) -> float:
         """Return the largest difference between `candidate` and the gradient from backward, divided by `scale`.

@@ -77,7 +77,7 @@ class Function:
         around = ast.parse(f"def outer({', '.join(own.co_freevars)}):\n class {class_of(own)}: pass")
         here = ast.parse(f"__import__('threading').get_ident() == {threading.get_ident()}", mode="eval").body
         around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
-        # Python requires that the new code reads as many variables of outer functions as the old one, so name them all.
+        # The new code object must read all variables of outer functions that the old code object reads. Name them all.
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
@@ -114,7 +114,7 @@ class Runs:
         self._held = Snapshot(*(f.variables for f in functions))
         variables = list(projection.variables.values())
         shared = [a for a in self._held.arrays() if any(np.may_share_memory(a, v) for v in variables)]
-        self._keep = {id(a) for a in shared}  # the projection restores these arrays
+        self._keep = {id(a) for a in shared}  # the projection already restores these arrays
         self._lines: float = np.inf
         if functions:
             unchanged = functions[0].function
@@ -176,7 +176,7 @@ class TooManyLines(BaseException):
 
 
 class Muted:
-    """A stream for ``sys.stdout`` that drops the text of this thread. Other threads write to `stream`."""
+    """A stream for ``sys.stdout`` that drops the text of this thread. The text of other threads goes to `stream`."""
 
     def __init__(self, stream: Any):
         self.stream, self.thread = stream, threading.get_ident()
@@ -238,9 +238,9 @@ def functions_of_backward(projection: Projection) -> list[Function]:
     with projection.unchanged():
         projection.forward()
         recorder = recorded(lambda: projection.adapter.gradients(dys))
-        if not recorder.ran:  # backward ran nothing, because one function returns the loss and its gradients
+        if not recorder.ran:  # backward ran no function, because forward returns the loss and its gradients
             recorder = recorded(projection.forward)
-            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the functions that it calls
+            recorder.ran = dict(reversed(recorder.ran.items()))  # first the caller, then the functions that it calls
         found = []
         for code, variables in recorder.ran.items() if not recorder.acts else ():
             definition = definition_of(code)
@@ -340,8 +340,8 @@ def class_of(code: CodeType) -> str:
 def without_declarations(node: ast.stmt) -> ast.stmt:
     """Return ``pass`` for a ``global`` or ``nonlocal`` statement, and any other statement unchanged.
 
-    The compiled function contains its statements twice. Python does not allow the second declaration, because the
-    variable is used before it.
+    The compiled function contains its statements twice. Python does not allow the second declaration, because the first
+    copy of the statements has already used the variable.
     """
     return ast.copy_location(ast.Pass(), node) if isinstance(node, (ast.Global, ast.Nonlocal)) else node
 

@@ -31,7 +31,7 @@ import numpy as np
 
 TARGETS = "target's share missing"
 MASK, WRONG = "another mask applied", "upstream gradient wrong"
-MIN_MASKED = 6  # a gradient with fewer elements is not tested for a mask
+MIN_MASKED = 6  # a gradient with fewer than MIN_MASKED elements is not tested for a mask
 MAX_ARRAYS = 16  # only pairs of the first MAX_ARRAYS arrays of forward are tested
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
@@ -82,10 +82,10 @@ def formulas(g: np.ndarray) -> Iterator[Formula]:
 
 
 def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield a `Formula` for the part of g at one index of an axis, for g without this part, and for this part repeated.
+    """Yield a `Formula` for each wrong gradient that singles out one index of an axis.
 
-    For example, the gradient of sample 0 alone, the gradient without sample 0, and the gradient of sample 0 for all
-    samples.
+    For example, three formulas for axis 0 are: the gradient of sample 0, with 0 for all other samples; the gradient
+    with 0 for sample 0; and the gradient of sample 0, repeated for all samples.
     """
     n = g.shape[axis]
     for k in {*range(min(n, 8)), n - 1}:
@@ -132,7 +132,7 @@ def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
 
 
 def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
-    """Return `g` shifted along an axis, with zeros at the end that the shift leaves empty."""
+    """Return `g` shifted along an axis, with zeros at the empty positions. For example, [1, 2, 3] becomes [0, 1, 2]."""
     return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
 
 
@@ -172,9 +172,10 @@ def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
 
 
 def with_factors(site: Any, known: Known) -> Iterator[Change]:
-    """Yield (rank, mistake, evidence, changes, free): the true gradient times an array of forward, or divided by it.
+    """Yield (rank, mistake, evidence, changes, free) for a backward that multiplies or divides by an array of forward.
 
-    The factor may also be the derivative of an activation function, such as 1 - v^2 for an array v of forward.
+    The wrong gradient is the true gradient, multiplied or divided by an array v of forward. The factor may also be the
+    derivative of an activation function, such as 1 - v^2.
     """
     gs = site.gradients
     for values, name, _ in known:
@@ -197,9 +198,10 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield (rank, mistake, evidence, changes, free) for wrong gradients with one array of forward instead of another.
+    """Yield (rank, mistake, evidence, changes, free) for wrong gradients that contain a wrong array of forward.
 
-    The array may be a factor of the gradient, or a term of a sum.
+    For example, the true gradient is g x, and backward computes g y. Or the true gradient is p - t, and backward
+    computes x - t.
     """
     gs = site.gradients
     used = known[:MAX_ARRAYS]
@@ -214,11 +216,11 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 
 
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
-    """Return a text for the report: the gradient of an array contains `name` but needs `other`, or vice versa.
+    """Return a text for the report: a gradient contains `name` and needs `other`, or contains `other` and needs `name`.
 
     `readers` are the expressions of forward that read the array. If only one of `name` and `other` occurs in these
-    expressions, the gradient needs it. If both occur, and the longer name contains the shorter name, as `exp(h)`
-    contains `h`, the gradient needs the longer name.
+    expressions, the gradient needs this array. If both occur, and one name contains the other name, as `exp(h)`
+    contains `h`, the gradient needs `exp(h)`.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

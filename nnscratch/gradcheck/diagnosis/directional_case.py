@@ -3,12 +3,12 @@
 Let f be the weighted sum of the outputs (projection.py). In directional mode, the elements of the true gradient of f
 are unknown. Only the derivatives of f along some directions v are known. Such a derivative is <true, v>, the sum of the
 products of the elements of the true gradient and of v. Of two other gradients, all elements are known: the gradient
-that backward returned, and the gradient that a hypothesis predicts. So their products with v can be computed, and
-compared with each other and with <true, v>.
+that backward returned, and the gradient that a hypothesis predicts. So the products of these two gradients with v
+can be computed, and compared with each other and with <true, v>.
 
 A random direction changes all elements. Therefore, if two gradients agree along three random directions, all their
-elements agree. A hypothesis about a part of the array needs new measurements along directions that change only this
-part.
+elements agree. A hypothesis about a part of the array, such as its first rows, needs new measurements along
+directions that change only this part.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class DirectionalCase(Case):
         return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """Return the derivatives <array, v> along the directions v of the case, for a gradient `array`."""
+        """Return <array, v>, the derivative of f if `array` were its gradient, for each direction v of the case."""
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
     @property
@@ -100,7 +100,7 @@ class DirectionalCase(Case):
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 
     def wrong_elements(self) -> int:
-        """Return 1 if a single wrong element explains the errors along all directions, else the size of the array."""
+        """Return 1 if one wrong element can explain the errors along all directions, else the size of the array."""
         off = self.observe(self.given) - self.slopes
         moves = np.array([np.ravel(v) for v in self.directions])
         lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)
@@ -108,7 +108,7 @@ class DirectionalCase(Case):
         return 1 if (cosines > 1 - 1e-5).any() and moves.shape[1] < 1000 else moves.shape[1]
 
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
-        """Return the true derivative along the direction `v`, from two forward passes."""
+        """Return the true derivative of f along the direction `v`, from two forward passes."""
         array = self.projection.variables[self.name]
         held, v = array.copy(), array_module(array).asarray(v)
         try:

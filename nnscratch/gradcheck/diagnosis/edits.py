@@ -7,14 +7,14 @@ If a change makes the gradients right, backward contains the mistake on the left
     sign flipped                        + for -, - for +, a minus added or removed
     transposed                          .T added or removed
     derivative taken at the wrong value an elementwise function such as tanh added or removed
-    another mask applied                another comparison
+    another mask applied                a different comparison, such as < for >
     summed over the wrong axis          another axis of a sum
     a number wrong                      a number plus or minus one, doubled, halved or negated
     scaled by a constant                a value that is twice or half as large
     a derivative wrong                  a square added or removed
-    a factor missing                    a product or a quotient with another variable, or other parentheses
+    a factor missing                    a product or a quotient with one more variable, or with moved parentheses
     loop in the wrong order             the iterations of a loop in the reverse order
-    stride forgotten                    an index with another factor
+    stride forgotten                    an index times one more factor
 
 For example, if ``dx = dy @ W`` becomes right as ``dx = dy @ W.T``, the mistake is "transposed".
 
@@ -176,7 +176,7 @@ def value_of(node: Any, variables: dict[str, Any]) -> Any:
 
 
 def is_numeric(value: Any) -> bool:
-    """Return True for an array of numbers, or a number. Return False for a huge integer, which may be a seed."""
+    """Return True for an array of numbers, or a number. Return False for a huge integer, because it may be a seed."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiu"
     if isinstance(value, (int, np.integer)):
@@ -190,15 +190,15 @@ Change = tuple[float, str, str, Any]  # rank, mistake, words, new expression
 def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
     """Yield (rank, mistake, words, new expression) for each change of the expression `node`.
 
-    `words` is a text for the report, in which "%e" is later replaced by the source of `node`.
+    `words` is a text for the report. Its "%e" will be replaced by the source of `node`.
 
     Parameters
     ----------
     node : ast.expr
     known : dict
-        The arrays and numbers that the function uses. The keys are their names.
+        The arrays and numbers that the function uses, by name.
     factors : dict
-        The arrays and numbers that may be a missing factor. The keys are their names.
+        The arrays and numbers that may be a missing factor, by name.
     whole : bool
         True if `node` is the whole right-hand side of a statement.
     """
@@ -299,7 +299,7 @@ def is_whole_number(value: Any) -> bool:
 
 
 def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
-    """Yield (factor, new expression) for ``a + b * c`` and ``a * b + c``: ``(a + b) * c`` and ``a * (b + c)``."""
+    """Yield (factor, ``(a + b) * c``) for ``a + b * c``, and (factor, ``a * (b + c)``) for ``a * b + c``."""
     if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult):
         first, factor = node.right.left, node.right.right
         yield ast.unparse(factor), ast.BinOp(ast.BinOp(node.left, node.op, first), ast.Mult(), factor)

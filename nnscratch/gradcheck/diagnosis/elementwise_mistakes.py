@@ -52,11 +52,11 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
 
 def rank_of_slopes(case: Case) -> float:
-    """Return the number to add to the rank of a mistake in the slope phi'(x). Mistakes with lower ranks come first.
+    """Return a number to add to the rank of a mistake in the slope phi'(x). Mistakes with small ranks come first.
 
     For example, forward computes y = w * tanh(x). If backward leaves out w, the slope looks wrong, but the mistake is
     the missing weight. So if the check differentiates several arrays, the number is positive. Then a mistake that names
-    a weight comes first.
+    a weight comes before a wrong slope.
     """
     return 0.0 if len(case.projection.variables) == 1 else 2.5
 
@@ -87,7 +87,7 @@ def wrong_mask(case: Case, slope: np.ndarray, R: np.ndarray, on: float) -> None:
 
 
 def wrong_constant(case: Case, slope: np.ndarray, R: np.ndarray) -> None:
-    """Test mistakes about y = g x + b, where g is the array `slope`: backward multiplies dy by another array than g."""
+    """Test mistakes about y = g x + b, where g is the array `slope`: backward multiplies dy by a wrong array."""
     test_factor(case, R, 3.7, np.ones(slope.size), "a factor missing", "given = dy, unchanged")
     for name, array in case.projection.variables.items():
         other = as_factor(to_numpy(array), case.given.shape)

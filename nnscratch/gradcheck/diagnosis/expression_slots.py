@@ -23,7 +23,7 @@ class Slot:
         return value if self.index is None else value[self.index]
 
     def put(self, node: Any) -> None:
-        """Put another expression at this position."""
+        """Replace the expression at this position by `node`."""
         if self.index is None:
             setattr(self.parent, self.field, node)
         else:
@@ -37,7 +37,7 @@ def slots(parent: Any) -> Iterator[Slot]:
             continue
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(node, ast.expr):
-                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), the function reads dy
+                method = field == "func" and isinstance(node, ast.Attribute)  # do not leave out the dy of dy.sum()
                 if field != "func":
                     yield Slot(parent, field, index)
                 if method or isinstance(node, ast.Attribute) and node.attr == "T":

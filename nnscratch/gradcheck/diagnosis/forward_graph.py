@@ -61,7 +61,7 @@ class ForwardGraph:
             every_family.setdefault(node.family, []).append(node)
         self.families = reaching_families(tape, every_family)
         dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
-        tape.cost -= 100 * dead  # later runs skip these operations, and only copy their results
+        tape.cost -= 100 * dead  # the next runs skip these operations, and only copy their results
         tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
         self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
@@ -74,7 +74,7 @@ class ForwardGraph:
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
         self.outputs = {content_key(y) for _, y in leaves("", self.projection.outputs) if is_array(y)}
         self._roles: dict[str, dict[int, str]] | None = None
-        self.arrays = self._arrays(every_family)  # these include the arrays that only backward needs
+        self.arrays = self._arrays(every_family)  # this dictionary also contains the arrays that only backward needs
 
     def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}
@@ -94,7 +94,7 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield (values, name) for each float variable or float output with the same shape as the operand (nodes, j).
+        """Yield (values, name) for each float variable or output with the shape of operand `j` of `nodes`.
 
         `values` is a list with the value of the variable or output in each iteration of the loop.
         """
@@ -112,11 +112,11 @@ class ForwardGraph:
                     yield turned, transpose_of(name)
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
-        """Return True if a mistake of backward at the edge (nodes, j) can explain the wrong gradients."""
+        """Return True if a wrong gradient of operand `j` of `nodes` (-1: of their result) can explain all errors."""
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (nodes, j, name) for every edge, as `edges` does, but yield each array only once.
+        """Yield (nodes, j, name) for every operand and result, as `edges` does, but yield each array only once.
 
         If only one operation reads a result, `edges` yields this array twice: as the result of one operation, and as an
         operand of the next operation. `single_edges` yields the array only as an operand.
@@ -134,9 +134,9 @@ class ForwardGraph:
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """Return the name of the differentiated array that is the operand (nodes, j) in all iterations.
+        """Return the name of the differentiated array that is operand `j` of all operations in `nodes`.
 
-        Return None if there is no such array.
+        Return None if the operand is another array, or if it is not the same array in all iterations.
         """
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
@@ -145,8 +145,8 @@ class ForwardGraph:
         """Yield (nodes, j, name) for every active operand, and for the result of every operation with such an operand.
 
         `nodes` is a family, and `j` is the index of the operand, or -1 for the result. If the operand is a
-        differentiated array, `name` is the name of this array, else None. If `every` is False, leave out the edges at
-        which no mistake can explain the wrong gradients.
+        differentiated array, `name` is the name of this array, else None. If `every` is False, leave out the operands
+        and results for which `is_possible` is False.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
@@ -158,7 +158,7 @@ class ForwardGraph:
                     yield nodes, -1, None
 
     def is_state(self, nodes: list[Node], j: int) -> bool:
-        """Return True if the operand (nodes, j) is a state, such as the hidden state of a recurrent layer.
+        """Return True if operand `j` of `nodes` is a state, such as the hidden state of a recurrent layer.
 
         A state comes from an earlier iteration, or is an input with the shape of an output.
         """
@@ -177,7 +177,7 @@ class ForwardGraph:
         return inputs[name].shape in shapes and len(batch) > 1
 
     def is_bias(self, nodes: list[Node], j: int) -> bool:
-        """Return True if the operand (nodes, j) is a bias: a differentiated array that forward adds with broadcasting.
+        """Return True if operand `j` of `nodes` is a bias: a differentiated array that forward adds with broadcasting.
 
         If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias is a
         differentiated array that forward only adds, to a sum that contains a matrix product.
@@ -195,7 +195,7 @@ class ForwardGraph:
         return only_added and (name in parameters or not parameters)
 
     def is_affine(self, nodes: list[Node], j: int) -> bool:
-        """Return True if the operand (nodes, j) is a matrix product, or a sum that contains a matrix product."""
+        """Return True if operand `j` of `nodes` is a matrix product, or a sum that contains a matrix product."""
         made = self.producer(nodes[0].operands[j], nodes[0].number)
         if made is None or made.name not in ("add", "matmul", "dot"):
             return False
@@ -213,7 +213,7 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of the operand or result (nodes, j), for the report."""
+        """Return the source text of operand `j` of `nodes` (-1: of their result), for the report."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
         name = nodes[0].result_name
@@ -262,7 +262,7 @@ def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
 
 
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
-    """Return the families with at least one operation that affects the output.
+    """Return the items of `families` in which at least one operation affects the output.
 
     All other operations compute values for backward. In a function that returns a loss and its gradient, the whole
     backward consists of such operations. The weighted sum f of the outputs does not depend on these operations. So no
@@ -315,7 +315,7 @@ def transpose_of(name: str) -> str:
 def is_better_name(name: str, other: str) -> bool:
     """Return True if a message should use `name` instead of `other`.
 
-    Names of variables are best, then elements such as h[0], then other expressions.
+    The best name is a variable such as h. The second best is an element such as h[0], and the last is an expression.
     """
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]

@@ -1,7 +1,7 @@
 """Mistakes about the operations inside forward: record the operations on a tape, and test hypotheses about them.
 
 A hypothesis is a mistake that backward may contain. To test it, forward is changed, so that some operations have
-another derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
+a wrong derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
 gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
 
 For example, forward computes ``h = np.tanh(z)``, and a student forgets the factor 1 - h^2: ``dz = dh``. The changed
@@ -76,9 +76,9 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 
 # The evidence for these mistakes already says which iterations are wrong.
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
-MAX_SIZE = 400  # for an array with more elements, this file does not run forward once for each element
-MANY_FAMILIES = 12  # for this number of families or more, first find the operations at which backward can be wrong
-KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
+MAX_SIZE = 400  # for an array with more than MAX_SIZE elements, do not run forward once for each element
+MANY_FAMILIES = 12  # if forward has at least this many families, first find the operations that can be wrong
+KINDS = (  # functions that yield hypotheses, in about the order of their ranks
     upstream_missing,
     wrong_slopes,
     softmax_jacobians,
@@ -127,7 +127,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
         if tester.budget_spent:
             return
         if h.rank > best + 0.5:
-            continue  # a more specific mistake already explains all arrays
+            continue  # a mistake with a smaller rank already explains all arrays
         tried.append(h)
         explained = tester.explained_arrays(h)
         if len(explained) == len(cases):
@@ -166,7 +166,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test whether a hypothesis about a loop is right in some of its iterations only.
+    """Test whether a hypothesis about a loop is right in only some iterations of the loop.
 
     For example, if a loop runs over layers, backward may be wrong only in the last layer.
     """
@@ -230,7 +230,7 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
 
 
 def least_rank(cases: dict[str, Case]) -> float:
-    """Return the smallest rank of the mistakes that explain all wrong arrays, or infinity if there is none."""
+    """Return the smallest rank of a mistake that explains all wrong arrays, or infinity if there is no such mistake."""
     ranks: dict[str, list[float]] = {}
     for case in cases.values():
         mine: dict[str, float] = {}
@@ -266,7 +266,7 @@ def counted(c: float) -> str:
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
-    """Test a gradient of the wrong shape: it may be the gradient of a result inside forward.
+    """Test a gradient of the wrong shape: backward may have returned the gradient of a result inside forward.
 
     For example, forward computes y = x @ w, and a student writes ``dw = dy`` instead of ``dw = x.T @ dy``.
     """
@@ -298,7 +298,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 
 
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
-    """Test a gradient of the wrong shape: it may be a sum over the wrong axis, or over all axes.
+    """Test a gradient of the wrong shape: backward may have summed over the wrong axis, or over all axes.
 
     For example, a student writes ``db = dy.sum()`` or ``db = dy.sum(axis=1)`` instead of ``db = dy.sum(axis=0)``.
     """

@@ -19,7 +19,7 @@ from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
 from .wrong_slopes import ElementwiseFunction, find_functions
 
-MAX_SIZE = 64  # if an array u has more elements, the equations for its gradient are not solved
+MAX_SIZE = 64  # if an array u has more than MAX_SIZE elements, the equations for its gradient are not solved
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

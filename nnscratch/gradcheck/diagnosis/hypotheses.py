@@ -1,7 +1,7 @@
 """Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
 A hypothesis is a mistake that backward may contain. To test a hypothesis, the tester changes forward: the outputs stay
-the same, but some operations have another derivative. The gradient of the changed forward is the gradient that a
+the same, but some operations have a wrong derivative. The gradient of the changed forward is the gradient that a
 backward with this mistake returns.
 
 Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). For a
@@ -15,9 +15,9 @@ two forward passes test a hypothesis about all arrays together, even if the arra
 
 The error of backward along v is the difference between <given, v> and the derivative of the unchanged forward. The
 tester compares the two numbers along three random directions. It accepts a hypothesis if, along each direction, they
-differ by at most 1e-4 times this error, plus the noise of the finite differences. If the error is tiny, the noise of
-the changed forward may be larger than this limit. So the tester draws several directions, and uses the one with the
-largest error.
+differ by at most 1e-4 times this error, plus the noise of the finite differences. If the error of backward is tiny, the
+noise of the changed forward may be larger than this limit. So the tester draws several directions, and uses the
+direction with the largest error of backward.
 
 In directional mode, the tester uses the directions that the check has measured. If a direction moves several arrays,
 the true derivative is a sum with one term for each array.
@@ -37,8 +37,9 @@ from .case import Case
 from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
-DRAWS = 5  # the number of random directions that are drawn; the one with the largest error is used
-BUDGET = 80_000_000  # the largest number of elements that all runs read and write; each operation counts as 200 or more
+DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
+# The largest number of elements that all runs together read and write. Each operation counts as 200 more elements.
+BUDGET = 80_000_000
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Hypothesis:
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
-        The new functions of the operations that differ in the changed forward: see `Tape.changes`. The key is the
+        The functions that replace operations in the changed forward: see `Tape.changes`. The key is the
         number of the operation.
     only : str or None
         The name of the array, if the mistake changes the gradient of only one array. None if it may change all
@@ -85,7 +86,7 @@ class Direction:
     true : float
         The derivative from finite differences.
     noise, curvature : float
-        The error of a central difference along `v`, and the error of a one-sided difference.
+        The estimated errors of a central difference and of a one-sided difference of f along `v`.
     """
 
     v: dict[str, np.ndarray]
@@ -103,9 +104,9 @@ class Direction:
         return abs(slope - self.given) <= MAX_SLOPE_MISFIT * self.error + self.noise
 
     def may_match(self, one_sided: float) -> bool:
-        """Return False if the one-sided difference of a changed forward already shows that the hypothesis is wrong.
+        """Return False if `one_sided`, a one-sided difference of a changed forward, shows that the hypothesis is wrong.
 
-        A one-sided difference needs one forward pass, and a central difference needs two.
+        This test saves time: a one-sided difference needs one forward pass, and a central difference needs two.
         """
         return not abs(one_sided - self.given) > 0.1 * self.error + 10 * self.curvature
 
@@ -116,15 +117,16 @@ def clearest(directions: Iterable[Direction]) -> Direction:
 
 
 class HypothesisTester:
-    """Test hypotheses along random directions, which move all arrays whose gradient has the right shape.
+    """Test hypotheses along random directions. Each direction moves all arrays whose gradient has the right shape.
 
     Parameters
     ----------
     tape : Tape
     cases : dict of str to Case
-        The wrong arrays.
+        The arrays with a wrong gradient.
     right : dict of str to (ndarray, ndarray)
-        For each right array, the gradient from backward and the true gradient; NaN where the true gradient is unknown.
+        For each array with a right gradient, the gradient from backward and the true gradient. Unknown elements of the
+        true gradient are NaN.
 
     Attributes
     ----------
@@ -158,7 +160,7 @@ class HypothesisTester:
         return clearest(self._random_direction(case.name, case.given, true) for _ in range(DRAWS))
 
     def _random_direction(self, name: str, given: np.ndarray, true: np.ndarray) -> Direction:
-        """Return a random direction that moves one array: only its elements whose true gradient is known."""
+        """Return a random direction that moves one array, but only the elements whose true gradient is known."""
         v = np.where(np.isfinite(true), random_direction(given.shape, self.rng), 0.0)
         return Direction({name: v}, float((given * v).sum()), float((np.nan_to_num(true) * v).sum()))
 
@@ -189,9 +191,9 @@ class HypothesisTester:
     def _fix_maxima(self) -> None:
         """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Forward uses this maximum in the numerator and in the denominator of softmax. The two derivatives cancel, and a
-        usual backward leaves out both. If the maximum moved, a hypothesis that leaves out only one of the two
-        derivatives would give a wrong gradient.
+        Softmax is exp(x - m) / sum(exp(x - m)) with the maximum m of x. The derivatives with respect to the two m
+        cancel, and a usual backward leaves out both. If the maximum moved, a hypothesis that leaves out only one
+        of the two derivatives would give a wrong gradient.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":
@@ -260,7 +262,7 @@ class HypothesisTester:
     def explained_arrays(self, h: Hypothesis) -> list[str]:
         """Return the names of the wrong arrays whose gradients the hypothesis `h` explains.
 
-        Return [] if the hypothesis predicts a wrong gradient for an array for which backward returned the right one.
+        Return [] if, according to the hypothesis, backward returns a wrong gradient for an array with a right gradient.
         """
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):
@@ -271,7 +273,7 @@ class HypothesisTester:
         return [name for name in self.wrong if self.fits(h, clearest(self.alone[name]))]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
-        """Return True if the hypothesis `h` explains the gradient of the array `name`. Only this array is tested."""
+        """Return True if the hypothesis `h` explains the gradient of the array `name`. Do not test the other arrays."""
         if self.elements[name] < (1 if self.few else 3):
             return False
         return all(self.fits(h, d) for d in self.alone[name])

@@ -21,7 +21,7 @@ class ElementJacobian:
     Attributes
     ----------
     rows : ndarray
-        A row for each element of the array, or for each direction in a `DirectionalJacobian`.
+        A row for each element of the array. In a `DirectionalJacobian`, a row for each direction.
     total : ndarray
         The sum of the rows of all elements.
     diagonal : ndarray or None

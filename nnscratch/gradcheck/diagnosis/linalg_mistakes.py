@@ -18,8 +18,8 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# For each operation: a list of (rank, mistake, description of the wrong backward, function). For the increments dA and
-# db of the operands, the function returns the increment of the result in a changed forward. The gradient of this
+# For each operation: a list of (rank, mistake, description of the wrong backward, function). If the operands A and b
+# change by dA and db, the function returns the change of the result in a changed forward. The gradient of this
 # changed forward is the gradient that the wrong backward returns.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
@@ -60,9 +60,9 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_increment(increment: Callable) -> Callable:
-    """Return a function for `Tape.changes` that computes the result of an operation with another increment.
+    """Return a function for `Tape.changes` that computes an operation with a wrong increment of its result.
 
-    ``increment(A, result, dA)`` or ``increment(A, result, dA, db)`` returns the new increment of the result. Here dA
+    ``increment(A, result, dA)`` or ``increment(A, result, dA, db)`` returns the wrong increment of the result. Here dA
     and db are the increments of the operands.
     """
 

@@ -32,13 +32,13 @@ MAX_ROUNDS = 12  # a hypothesis leaves out at most MAX_ROUNDS - 1 iterations
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out the gradient along one edge, in all or in some iterations."""
+    """Yield hypotheses in which backward leaves out the gradient of one operand or result in some or all iterations."""
     for nodes, j, only in graph.single_edges():
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: prefer the last cut
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: choose the last
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
@@ -61,8 +61,8 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     """Yield hypotheses in which backward ignores two gradients, or flips the sign of both.
 
     The first gradient is that of a state, and comes from the next iteration. The second gradient is that of an output,
-    which is usually the last state. The operand (nodes, j) is the state. `cut` are the changes of forward that
-    make the gradient of the state zero.
+    which is usually the last state. The state is operand `j` of the operations `nodes`. `cut` are the changes of
+    forward that make the gradient of the state zero.
     """
     path = graph.describe(nodes, j)
     outputs = dict(leaves("output", graph.projection.outputs))
@@ -95,7 +95,7 @@ def cut_some_rounds(
     """Yield hypotheses in which backward counts an operand only in some iterations of a loop.
 
     Backward counts only the first iteration, only the last, all except the first, or all except the last. `state` is
-    True if the operand (nodes, j) comes from an earlier iteration.
+    True if this operand, operand `j` of the operations `nodes`, comes from an earlier iteration.
     """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -180,10 +180,10 @@ def upstream_transposed(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) for each edge that a gradient passes at most once.
+    """Yield (cut, variable, operation, description) for each operand or result that a gradient passes at most once.
 
-    `cut` are the changes of forward that make the gradient along the edge zero. In a loop, yield only operands that are
-    differentiated arrays. Through another operand, such as a state, a gradient may pass several times.
+    `cut` are the changes of forward that make the gradient of the operand or result zero. In a loop, yield only
+    operands that are differentiated arrays. A gradient may pass other operands, such as a state, several times.
     """
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:

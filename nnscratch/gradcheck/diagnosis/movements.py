@@ -10,7 +10,7 @@ derivative of f is measured, so each direction gives one linear equation for the
 directions than elements of u, the equations determine delta, and the additional directions test the solution. If there
 is no solution, no mistake in this step explains the errors.
 
-The same forward passes measure the movements of all results.
+Each forward pass measures the movements of all results at once.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Movements:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
         `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
-        directions move this array, and they may be too few to decide. Then return True if at most three arrays are
-        wrong. If more arrays are wrong, return False, because the later tests of the result would take too long.
+        directions move this array. Then the equations may have several solutions, and do not decide. In
+        this case, return True if at most three arrays are wrong. If more than three arrays are wrong, return False,
+        because the tests of many results would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -93,7 +94,7 @@ class Movements:
         scales = np.abs(a).max(axis=0)
         solution, _, _, singular = np.linalg.lstsq(a / scales, self.errors, rcond=None)
         if singular[-1] < 1e-5 * singular[0]:
-            return None  # the movements of some elements are proportional, so delta is not unique
+            return None  # the derivatives of some elements are proportional, so there are several solutions delta
         off = np.abs(a @ (solution / scales) - self.errors).max()
         if off > MAX_MISFIT * np.abs(self.errors).max() + self.noise:
             return None
@@ -163,11 +164,11 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges: those at which one mistake can explain all wrong gradients, and those for one gradient.
+    """Return two sets: the operands and results of which one wrong gradient can explain all errors, or some errors.
 
-    The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
-    set contains the edges at which one mistake can explain the errors of one array. An edge is a pair (key of a family,
-    j). For an operand, j is its index. For the result of the operation, j is -1.
+    The first set contains the operands and results for which one wrong gradient can explain the errors of all arrays.
+    For those in the second set, one wrong gradient can explain the errors of at least one array. An item of a set is a
+    pair (key in `graph.families`, j), where j is the index of the operand, or -1 for the result.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

@@ -1,4 +1,4 @@
-"""Hypotheses about normalisation: backward uses a wrong mean or deviation, or differentiates one that is a constant.
+"""Hypotheses about normalisation: backward uses a wrong mean or deviation, or differentiates a constant.
 
 For example, a student of batch normalisation divides by the variance instead of the standard deviation, or takes the
 means of backward over axis 1, although forward takes them over axis 0.
@@ -79,13 +79,13 @@ def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 
 
 def deviation(x: Any, h: Any, axes: tuple[int, ...]) -> Any:
-    """Return the array s for which h = (x - mean) / s. The mean is over `axes`."""
+    """Return the array s for which h = (x - mean) / s, where mean is the mean of x over `axes`."""
     centred = x - x.mean(axis=axes, keepdims=True)
     return np.sqrt((centred**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
 
 
 def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
-    """Yield (rank, mistake, evidence, formula) for a backward that takes its means over other axes than `axes`.
+    """Yield (rank, mistake, evidence, formula) for a backward that takes its means over wrong axes instead of `axes`.
 
     ``formula(xhat, s, d)`` is the increment of xhat for an increment `d` of x.
     """
@@ -127,7 +127,7 @@ def wrong_terms(axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callab
 
 
 def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 1, b: float = 1) -> Any:
-    """Return d - a mean(d) - b h mean(h d)."""
+    """Return d - a mean(d) - b h mean(h d). `reduce` is the mean, or another function that is used in its place."""
     return d - a * reduce(d, axis=axes, keepdims=True) - b * h * reduce(h * d, axis=axes, keepdims=True)
 
 

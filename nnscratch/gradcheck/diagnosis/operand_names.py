@@ -20,7 +20,7 @@ MAX_LENGTH = 50  # the largest number of characters in a formula
 
 
 def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) -> None:
-    """Give a name to each operand of `nodes` that has none, and a formula to each operation without source text.
+    """Give a name to each operand of `nodes` without a name, and a formula to each operation without source text.
 
     The keys of `producers` are the numbers of the operations. A value is a list with one item for each operand: the
     operation that computes this operand, or None.
@@ -31,7 +31,7 @@ def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) ->
             unknown = node.operand_names[j] == f"operand {j + 1}"
             same_call = made is not None and users_calls(node) == users_calls(made)
             if made is not None and same_call and is_inside_numpy(node):
-                name, made.result_name = formulas[made.number], None  # the call returns the result of a later operation
+                name, made.result_name = formulas[made.number], None  # the user's variable gets a later result
             elif made is not None and unknown:
                 name = made.expression if same_call else made.result_name or formulas[made.number]
             elif unknown:

@@ -20,13 +20,13 @@ from ..projection import Projection
 from ..report import Diagnosis
 from .case import Case
 
-FEW = 8  # if the wrong arrays have fewer elements in total, their explanations are tested at other points
+FEW = 8  # if the wrong arrays have fewer than FEW elements in total, test the explanations at other points
 POINTS = 4
 Right = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def are_few(cases: dict[str, Case]) -> bool:
-    """Return True if the wrong gradients have so few elements that chance may explain them."""
+    """Return True if the wrong gradients have so few elements that a wrong explanation may fit by chance."""
     known = all(case.by_element and case.same_shape and case.smooth.all() for case in cases.values())
     return bool(cases) and known and sum(case.true.size for case in cases.values()) < FEW
 
@@ -81,8 +81,8 @@ def cases_at_this_point(
 ) -> tuple[dict[str, Case], Right]:
     """Return two dictionaries for the current values of the arrays: the wrong gradients, and the right gradients.
 
-    The first contains a new `Case` for each array of `cases` whose gradient is wrong for these values too. The second
-    contains, for each array whose gradient is right, the gradient from backward and the true gradient.
+    The first dictionary contains a new `Case` for each array of `cases` whose gradient is wrong for these values too.
+    The second contains, for each array whose gradient is right, the gradient from backward and the true gradient.
     """
     wrong, right = {}, {}
     for name, t in true.items():

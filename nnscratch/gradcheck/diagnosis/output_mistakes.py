@@ -1,4 +1,4 @@
-"""Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output.
+"""Mistakes of a backward that leaves out a part of dy: a sample, a time step or an output.
 
 For example, the loop of backward is ``for t in range(T - 1)`` instead of ``for t in range(T)``, so the last time step
 is missing. To find this mistake, set dy to zero at the last time step, and multiply the Jacobian by this dy. The
@@ -9,8 +9,8 @@ The functions share these arguments:
     J           the Jacobian of the outputs with respect to the array of the case (jacobian.py)
     R           the weights of the outputs, so dy = R
     outputs     the names and values of the outputs
-    counting    a function that returns the gradient of a backward that counts only some elements of the outputs. Its
-                argument is a mask: 1 for each element that backward counts, and 0 for all other elements
+    counting    a function that returns the gradient of a backward that uses only some elements of dy. Its argument is a
+                mask: 1 at each of these elements, and 0 at all other elements
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
     """Test whether backward leaves out outputs, time steps, samples or repeated ids."""
 
     def counting(mask: np.ndarray) -> np.ndarray:
-        """Return the gradient of a backward that counts the outputs where `mask` is 1."""
+        """Return the gradient of a backward that uses dy only where `mask` is 1."""
         return J.rows @ (R * mask)
 
     ones, slices = np.ones(R.size), output_slices(outputs)
@@ -83,7 +83,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
                 continue
             role = roles[name].get(axis)
             if role == "sample":
-                for k in sorted({*range(min(n, 15)), n - 1}):  # all samples would take too long
+                for k in sorted({*range(min(n, 15)), n - 1}):  # a test of all samples would take too long
                     only, at = mask_only(R.size, own, y.shape, axis, k), mask_at(R.size, own, y.shape, axis, k)
                     evidence = f"backward counts only sample {k} of {said}"
                     case.test_observed(4, counting(only), "one sample counted", evidence)
@@ -109,7 +109,7 @@ def first_rounds(
 ) -> None:
     """Test whether a backward with nested loops over axes of an output counts only the first or the last iteration.
 
-    Such a backward counts only the elements of the output with index 0, or with the last index, on these axes.
+    For example, backward uses only dy[0, 0], or only dy[-1, -1].
 
     All outputs are concatenated in a flat array of `size` elements. The slice object `own` selects the elements of the
     output `y` in this flat array. `said` is the name of the output in the report.
@@ -186,7 +186,7 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
 def summed_over_the_wrong_axis(
     case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list
 ) -> None:
-    """Test whether a bias gradient is summed over the features instead of the batch."""
+    """Test whether a bias gradient is a sum over the features, and not over the batch."""
     given = case.given
     if len(case.shape) != 1 or given.ndim != 1 or len(outputs) != 1 or not is_array(outputs[0][1]):
         return

@@ -54,10 +54,10 @@ def axes_in_words(axes: tuple[int, ...]) -> str:
 
 
 def shifted(case: Case) -> None:
-    """Test whether the gradient is shifted along one, two or three axes, by the same step along each.
+    """Test whether the gradient is shifted along one, two or three axes, by the same step along each axis.
 
-    An example is the gradient of a padded image, if backward cuts off the padding at one side only. A shift leaves the
-    elements at one end of each axis without a value. So these elements may have any value.
+    For example, forward pads an image, and backward cuts off the padding at one side only. A shift leaves the elements
+    at one end of each axis without a value, so these elements are not compared.
     """
     for count in (1, 2, 3):
         for step in (s for size in range(1, MAX_SHIFT + 1) for s in (size, -size)):

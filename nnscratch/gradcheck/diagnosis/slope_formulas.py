@@ -5,7 +5,7 @@ is right.
 
 The slope is the factor that backward uses as the derivative of y with respect to u. `slope_formulas` lists wrong
 formulas for the slope. `name_slope` searches for the formula of the slope that a wrong backward used: a formula of the
-list, another mask, or a polynomial.
+list, a wrong mask, or a polynomial.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .case import MAX_MISFIT
 
 WRONG, ELSEWHERE = "activation's derivative wrong", "derivative taken at the wrong value"
 AT_INPUT = "with the input u instead of the output y"
-SPARE_POINTS = 2  # a polynomial with n coefficients must agree at n + SPARE_POINTS points or more
+SPARE_POINTS = 2  # a polynomial with n coefficients must fit at least n + SPARE_POINTS points
 
 
 def slope_formulas(
@@ -121,7 +121,7 @@ def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str]
 
 
 def formula_of(coefficients: np.ndarray) -> str:
-    """Return a polynomial in y as text."""
+    """Return a polynomial in y as text, such as "1 - y^2"."""
     words = ""
     for power, c in enumerate(coefficients[::-1]):
         if abs(c) > 1e-7:

@@ -25,8 +25,8 @@ DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over 
 OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
-# Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. For the increment d of
-# x, the function returns the increment of y in a changed forward. The gradient of this changed forward is the gradient
+# Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. If x changes
+# by d, the function returns the change of y in a changed forward. The gradient of this changed forward is the gradient
 # that the wrong backward returns. `sums` is a function that sums over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),

@@ -4,8 +4,8 @@
     dh = dh + ...               the gradient of the state is never reset: it still contains terms of other iterations
     h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring iteration
 
-To test such a mistake, forward is changed so that its gradients contain the same mistake: see `running_sum`. If these
-gradients equal the gradients from backward, the mistake is found.
+To test such a mistake, forward is changed so that its gradients are those of a backward with the mistake: see
+`running_sum`. If these gradients equal the gradients from backward, the mistake is found.
 
 The increment of an operand or a result is the array minus its value in the first forward pass. If forward uses a state
 as an operand several times, each of these operands is an occurrence of the state. In a report, an
@@ -67,9 +67,9 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes of forward after which a state gets no gradient from the operations that read it.
+    """Return the changes of forward that make the gradients of a state zero, in all operations that read the state.
 
-    All iterations of the loop are changed. If `later_only` is True, all except the first are changed.
+    The changes are for all iterations of the loop, or for all except the first if `later_only` is True.
     """
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
@@ -128,7 +128,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
 
 
 def together(a: dict[int, Callable], b: dict[int, Callable]) -> dict[int, Callable]:
-    """Return the changes of forward `a` and `b`. An operation that both change is changed by one after the other."""
+    """Return the changes of forward `a` and `b`. If both change the same operation, apply both changes to it."""
 
     def composed(first: Callable, second: Callable) -> Callable:
         def changed(node: Node, operands: list[Any]) -> Any:
@@ -140,7 +140,7 @@ def together(a: dict[int, Callable], b: dict[int, Callable]) -> dict[int, Callab
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield (other values, description): the list `values` shifted by one iteration of a loop, or in reversed order.
+    """Yield (other values, description): the list `values`, shifted by one iteration of a loop or reversed.
 
     Parameters
     ----------

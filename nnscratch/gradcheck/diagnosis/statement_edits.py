@@ -1,4 +1,4 @@
-"""Changes of a statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, another index, another order of a loop.
+"""Changes of a statement of backward, such as ``+=`` for ``=``, a different index, or a loop in reversed order.
 
 For example, the loop of backward contains ``dW = x[t].T @ dz``, so dW is the gradient of one time step only. With
 ``dW += x[t].T @ dz``, the gradient is right, so the statement contains the mistake. edits.py adds these changes to its
@@ -34,7 +34,8 @@ def statement_edits(
                     yield rank, mistake, words, statement, (parent, field, index), new
                 if isinstance(statement, ast.For):
                     words, place = "the rounds of the loop must run in the reverse order", (statement, "iter", None)
-                    # Few changes of this kind are possible, so they come first.
+                    # There are only few such changes, so test them first: the budget of the search may end before all
+                    # other changes are tested.
                     yield -0.001, "loop in the wrong order", words, statement, place, reverse_of(statement)
                 for place, new in other_indices(statement, known):
                     yield 0.035, "the wrong array used", "the index `:` is wrong", statement, place, new

@@ -22,7 +22,7 @@ from .hypotheses import Hypothesis, HypothesisTester
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
     """Test whether backward uses wrong targets. If it does, add the mistake to `cases`.
 
-    The wrong targets are integers that are shifted by one, and arrays that are replaced by zeros or negated. If the
+    The wrong targets are integers shifted by one, arrays replaced by zeros, and arrays with the sign flipped. If the
     output is a loss, every array that is not differentiated may be a target.
     """
     adapter = projection.adapter

@@ -6,9 +6,9 @@ weights along a direction v, and let dy/dv be the derivative of the outputs. Acc
 derivative of f is then sum(R' * dy/dv). Each direction gives one such linear equation. With enough directions, the
 equations determine R'.
 
-A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for all samples,
-multiplies a part by a constant, or shifts R. For example, if a student writes ``dz = dy[0] * (1 - y**2)``, each row of
-R' is the first row of R.
+A comparison of R' with R shows the mistake: backward uses only a part of R, uses the part of one sample for all
+samples, multiplies a part by a constant, or shifts R. For example, if a student writes ``dz = dy[0] * (1 - y**2)``,
+each row of R' is the first row of R.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def equals(used: np.ndarray, values: Any) -> bool:
 def one_index_used(
     used: np.ndarray, R: np.ndarray, axis: int, roles: dict[int, str]
 ) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if `used` repeats the part of `R` at one index along an axis everywhere."""
+    """Yield (rank, mistake, evidence) if `used` contains the part of `R` at one index of an axis at all indices."""
     n, noun = R.shape[axis], {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
     for k in range(n) if n > 1 else ():
         at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"
@@ -188,7 +188,7 @@ def transposed_or_reshaped(used: np.ndarray, R: np.ndarray) -> Iterator[tuple[fl
 
 
 def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if backward counts only the outputs at which `counted` is True.
+    """Yield (rank, mistake, evidence) if backward uses dy only where `counted` is True.
 
     `roles` gives the role of each axis: "sample" or "time".
     """

@@ -4,7 +4,7 @@ Let f be the weighted sum of the outputs (projection.py), and let g be the true 
 inside forward. The array u may also be an input or a weight. Suppose that backward uses c instead of g, and makes no
 other mistake. The movement du of u is the derivative of u along a direction v. The gradients that backward returned
 predict a derivative of f along v. This prediction is wrong by <c - g, du>, the sum of the products of the elements of
-c - g and du. The error of the prediction and du are measured before (movements.py). So any formula for c can be tested
+c - g and du. movements.py has already measured the error of the prediction and du. So any formula for c can be tested
 without another forward pass. changed_gradients.py lists these formulas. For example, a student of softmax with
 cross-entropy writes ``dz = p`` instead of ``dz = p - t``: then g is p - t, and c is p.
 
@@ -27,7 +27,7 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # arrays with more elements are not tested
+MAX_SIZE = 130  # arrays with more than MAX_SIZE elements are not tested
 MIN_ROWS = 4  # the smallest number of directions along which backward must be wrong; otherwise no formula is tested
 Found = tuple[float, str, str]
 
@@ -139,13 +139,13 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
     for rank, mistake, text, change, free in changed_gradients(site, known_arrays(graph, site), labels(graph)):
         flat = np.concatenate([np.ravel(x) for x in change])
         predicted = moved @ flat
-        if free:  # find the factor that fits best
+        if free:  # find the factor k for which g + k t fits best
             length = float(predicted @ predicted)
             if length == 0:
                 continue
             c = float(predicted @ errors) / length
             predicted = c * predicted
-            text = text.replace("%c", f"{-c:.4g}")  # the term that is missing in the wrong gradient
+            text = text.replace("%c", f"{-c:.4g}")  # the factor of the term that the wrong gradient lacks
         if np.abs(predicted - errors).max() <= limit:
             yield rank, mistake, text.replace("%u", site.name)
 

@@ -1,8 +1,8 @@
 """Hypotheses: the derivative of a product has a wrong factor, or blocks of a gradient are exchanged.
 
-    u v             to compute the gradient of u, backward uses 1, v transposed, or another array instead of v
-    x / s           backward uses another power of s
-    (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
+    u v             to compute the gradient of u, backward uses 1, v transposed, or a wrong array instead of v
+    x / s           backward uses a wrong power of s
+    (a, b, c, d)    the gradients of the blocks, such as gates, are in a wrong order
 
 For example, forward computes ``y = x @ W`` with a square W, and a student writes ``dx = dy @ W`` instead of
 ``dx = dy @ W.T``. To test this, forward is changed: the derivative of ``x @ W`` with respect to x gets the wrong
@@ -35,7 +35,7 @@ AXES = {"einsum", "tensordot", "matmul"}  # these products may have arrays with 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about products in forward.
 
-    For a product u v, the gradient of u contains the factor v. In the hypotheses, backward uses another factor, for
+    For a product u v, the gradient of u contains the factor v. In the hypotheses, backward uses a wrong factor, for
     example 1 or the transpose of v.
     """
     for nodes in graph.families.values():
@@ -69,7 +69,7 @@ Factor = tuple[float, str, str, list[Any]]  # rank, mistake, words, and the wron
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
     """Yield hypotheses about the product of two operands, `j` and `other`.
 
-    The gradient of operand `j` contains the operand `other` as a factor. In the hypotheses, backward uses another
+    The gradient of operand `j` contains the operand `other` as a factor. In the hypotheses, backward uses a wrong
     factor. `nodes` are the operations that compute the product, one for each iteration of a loop.
     """
     node, only = nodes[0], graph.variable_name(nodes, j)
@@ -126,7 +126,7 @@ def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Facto
 
 
 def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield the identity matrix and the transposes of the factor `right`. Leave out transposes of another shape."""
+    """Yield the identity matrix, and the transposes of the factor `right` that have the same shape as `right`."""
     factor, first = node.operand_names[other], right[0]
     is_matrix_product = node.name in ("matmul", "dot")
     if node.name not in ("multiply", "divide") and first.ndim == 2 and first.shape[0] == first.shape[1]:
@@ -148,7 +148,7 @@ def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Fact
 
 
 def other_arrays(graph: ForwardGraph, nodes: list[Node], other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield arrays that backward may wrongly use instead of `right`: 1 - right, its reverse, and arrays of forward."""
+    """Yield arrays that backward may wrongly use instead of `right`: 1 - right, right[::-1], and arrays of forward."""
     factor = nodes[0].operand_names[other]
     replaces = f"replaces `{factor}` by"
     complement = [1 - v for v in right]
@@ -187,18 +187,18 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
-    """Compute a product u v with the wrong increment u du + v dv. The right increment is v du + u dv.
+    """Compute a product u v that increases by u du + v dv if u increases by du, and v increases by dv.
 
-    Here du and dv are the increments of the operands.
+    This increase is wrong. The right increase is v du + u dv.
     """
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
 def transpose_increment(j: int) -> Callable:
-    """Return a function for `Tape.changes`: an operation whose derivative with respect to operand `j` is wrong.
+    """Return a function for `Tape.changes`: an operation with a wrong derivative with respect to operand `j`.
 
-    If operand `j` changes, the increment of the result is the transpose of the right increment. So the result must be a
-    square matrix.
+    If a change of operand `j` changes the right result by D, it changes the result of this operation by D.T. So the
+    result must be a square matrix.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -210,7 +210,7 @@ def transpose_increment(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value that operand `j` has after the last iteration of a loop, or None if it is not a state."""
+    """Return the value that operand `j` has after the last iteration of a loop. Return None if it is not a state."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None
@@ -252,7 +252,7 @@ def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator
 
 
 def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about x / s: in its derivative with respect to s, -x / s^2, backward uses another power of s."""
+    """Yield hypotheses about x / s: in its derivative with respect to s, -x / s^2, backward uses a wrong power of s."""
     for nodes, j, only in graph.edges():
         if nodes[0].name == "divide" and j == 1:
             divisor, place = graph.describe(nodes, j), nodes[0].place

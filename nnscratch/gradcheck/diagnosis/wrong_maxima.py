@@ -30,8 +30,8 @@ MAXIMA = ("maximum.reduce", "minimum.reduce")
 def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about the maximum of an array along some axes, as in max pooling.
 
-    A right backward passes the gradient to the largest element only. Forward may take a maximum in several operations,
-    such as ``x.max(axis=3).max(axis=4)``. Then these operations are tested one by one, and all together.
+    A right backward passes the gradient to the largest element only. Forward may compute a maximum in several
+    operations, such as ``x.max(axis=3).max(axis=4)``. Then each operation is tested alone, and all of them together.
     """
     found = [(nodes, only) for nodes, j, only in graph.edges() if nodes[0].name in MAXIMA and j == 0]
     groups = [(nodes, only) for nodes, only in found]
@@ -74,7 +74,7 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
         j, k = (1, 2) if name == "where" else (0, 1)
         if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
             continue
-        # An operand may be constant in some iterations. In h = np.maximum(h, x[t]), the first h is a constant.
+        # An operand may be constant in some iterations. In h = np.maximum(h, x[t]), the first h is constant.
         if not all(any(n.active[i] for n in nodes) for i in (j, k)) or not all(same_shapes(n, j, k) for n in nodes):
             continue
         names = [nodes[0].operand_names[i] for i in (j, k)]
@@ -94,15 +94,15 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def same_shapes(node: Node, j: int, k: int) -> bool:
-    """Return True if the operands `j` and `k` have the shape of the result. A constant may have another shape."""
+    """Return True if the operands `j` and `k` have the shape of the result, or are constants of any shape."""
     return all(np.shape(node.operands[i]) == node.result.shape for i in (j, k) if node.active[i])
 
 
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
-    """Compute the right maximum or minimum, but with wrong derivatives with respect to the operands `j` and `k`.
+    """Compute the maximum or minimum of the operands `j` and `k`, with wrong derivatives with respect to them.
 
-    ``factors(mask, result)`` returns the two derivatives, with respect to `j` and to `k`. The mask is 1 where forward
-    takes the element of operand `j`.
+    ``factors(mask, result)`` returns the two wrong derivatives, with respect to `j` and to `k`. The mask is 1 where
+    forward takes the element of operand `j`.
     """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)

@@ -1,7 +1,7 @@
 """Hypotheses about windows that forward writes to, and about arrays that forward copies into a larger array.
 
 out[2 * i : 2 * i + 3] += x[i] * w     backward reads dout[i : i + 3], or a neighbouring window
-padded[1:-1] = x, or up[::2] = x       backward reads the gradient of x at other positions of the larger array
+padded[1:-1] = x, or up[::2] = x       backward reads the gradient of x at wrong positions of the larger array
 
 To test such a mistake, forward is changed: it puts the increment of x at the positions that backward reads. If the
 gradients of the changed forward equal the gradients from backward, the mistake is found. The increment of an array is
@@ -24,7 +24,7 @@ from .wrong_windows import Windows, find_windows, move_window, moved_index, owne
 
 
 def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about a transposed convolution: forward adds to windows, and backward reads other windows."""
+    """Yield hypotheses about a transposed convolution: forward adds to windows, and backward reads wrong windows."""
     for nodes in graph.families.values():
         views = [n.views[0] for n in nodes]
         if len(nodes) < 2 or nodes[0].name != "add" or any(v is None for v in views):
@@ -49,8 +49,8 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def add_elsewhere(index: np.ndarray) -> Callable:
     """Return a change of ``out[window] += u``: the increment of u is added to other elements of `out`.
 
-    `index` contains the flat indices of these elements in the array that owns the memory. If an element of u is added
-    nowhere, its index is -1.
+    `index` contains the flat indices of these elements in the array that owns the memory. The index is -1 for an
+    element of u that is not added.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -63,7 +63,7 @@ def add_elsewhere(index: np.ndarray) -> Callable:
 
 
 def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward takes the gradient of x from other positions of a padded or stretched copy."""
+    """Yield hypotheses in which backward reads the gradient of x at wrong positions of a padded or stretched copy."""
     for w in find_windows(graph):
         shape = graph.projection.variables[w.name].shape
         if (
@@ -89,7 +89,7 @@ def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int, Callable]:
-    """Return the changes of forward that put the elements of an array at other positions of its padded copy.
+    """Return the changes of forward that put the elements of an array at wrong positions of its padded copy.
 
     `origin` contains a number for each position in the copy: the flat index of the element of the array at this
     position. The number is -1 if the position belongs to the padding.
@@ -103,8 +103,8 @@ def other_positions(
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield (description, mistake, positions) for a smaller array that forward copied into a larger array.
 
-    In each tuple, `positions` are wrong positions. A wrong backward may read the gradient of the smaller array at these
-    positions of the larger array's gradient.
+    Backward must copy the gradient of the smaller array out of the gradient of the larger array. In each tuple,
+    `positions` are wrong positions at which a backward may read.
 
     Parameters
     ----------

@@ -1,14 +1,15 @@
 """Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
 
 Forward often computes y = phi(u), element by element, for example with np.tanh. Backward must then multiply by the
-slope phi'(u). A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with
-another array h. For example, for ``h = np.tanh(z)``, a student writes ``dz = dh``, or ``dz = dh * (1 - z**2)``. To test
+slope phi'(u). A hypothesis replaces phi'(u) by a wrong factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with
+a wrong array h. For example, for ``h = np.tanh(z)``, a student writes ``dz = dh``, or ``dz = dh * (1 - z**2)``. To test
 this, forward is changed: np.tanh gets the wrong factor as its derivative. If the gradients of the changed forward equal
 the gradients from backward, the mistake is found.
 
 This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
 operand. An operand is active if it depends on a differentiated array. In the code, `sources` are the operations that
-read u, and `sinks` are the operations whose result is y: one of each for each iteration of a loop.
+read u, and `sinks` are the operations whose result is y: each list has one operation for each iteration of a
+loop.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 # Operations that are also tested alone if they are a part of a function, as tanh is in phi(u) = 1 + tanh(u).
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these functions gives a factor in the chain rule
-FEW = 8  # if the arrays have fewer elements in total, slopes that are phi'(u) times a constant are tested too
-MAX_THRESHOLDS = 100  # an array u with more elements is not tested for masks with other thresholds
+FEW = 8  # with fewer than FEW elements in all arrays together, phi'(u) times a constant is tested too
+MAX_THRESHOLDS = 100  # if u has more than this number of elements, masks with other thresholds are not tested
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
@@ -89,19 +90,19 @@ def alternative_slopes(
 
 
 def computes_as_if(argument: str) -> str:
-    """Return the first words of an evidence: backward uses a wrong derivative with respect to `argument`."""
+    """Return the first words of a text for the report: backward uses a wrong derivative with respect to `argument`."""
     return f"backward computes as if the derivative with respect to `{argument}` were "
 
 
 def computes_phi_as_if(argument: str) -> str:
-    """Return the first words of an evidence: backward uses a wrong derivative, a formula with the letters u and y."""
+    """Return the first words of a text for the report: backward uses a wrong formula with u and y = phi(u)."""
     return f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
 
 
 def wrong_masks(
     graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node], argument: str, top: float
 ) -> Iterator[Slopes]:
-    """Yield tuples as in `alternative_slopes`: wrong factors for a phi whose derivative is 0 or the number `top`."""
+    """Yield what `alternative_slopes` yields, for a function such as ReLU: its derivative is 0 or the number `top`."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     says, says_of_phi = computes_as_if(argument), computes_phi_as_if(argument)
     if not mask_matters(graph, found, sinks):
@@ -122,7 +123,7 @@ def wrong_masks(
 
 
 def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: bool) -> Iterator[Slopes]:
-    """Yield tuples as in `alternative_slopes`: wrong factors for a phi whose derivative has more than two values."""
+    """Yield what `alternative_slopes` yields, for a function such as tanh: its derivative has more than two values."""
     d, says = [f.d for f in found], computes_as_if(argument)
     missing = "activation's derivative missing" if activation else "a factor missing"
     yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
@@ -139,7 +140,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield tuples as in `alternative_slopes`: the factors phi'(y), and phi'(a) for other arrays a of y's shape."""
+    """Yield what `alternative_slopes` yields, for the factors phi'(y), and phi'(a) for other arrays a of y's shape."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):
@@ -191,7 +192,7 @@ def mask_matters(graph: ForwardGraph, found: list[ElementwiseFunction], sinks: l
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield (rank, mistake, evidence, masks) for masks with another threshold than the mask of forward.
+    """Yield (rank, mistake, evidence, masks) for masks whose threshold differs from that of forward.
 
     The masks compare the input `u`, or its absolute value, with the threshold. `d` is the mask of forward, and `top` is
     its value where it is not 0.
@@ -237,7 +238,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
         inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
         if inner and start.name not in WHOLE and not is_mask_product(start):
-            continue  # another pass of this loop finds the longer function that contains this one
+            continue  # this function is a part of a longer function, which another iteration of this loop finds
         if (u, start.result.shape) in seen:
             continue
         seen.add((u, start.result.shape))
@@ -247,7 +248,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # if not, the loop ends with `sink`
+                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise, `sink` ends the user's loop
                     continue  # the result of `sink` is an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
@@ -257,7 +258,7 @@ def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | No
     """Return the elementwise operations, from `start` to `end`, that compute a function of one array.
 
     `u` is the `content_key` of this array. Each active operand of a returned operation is this array, or the result of
-    another returned operation. The function returns at most ten operations.
+    an earlier returned operation. The function returns at most ten operations.
     """
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)

@@ -28,7 +28,7 @@ Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward leaves out an occurrence of an array, or some iterations of an occurrence in a loop."""
+    """Test whether backward leaves out the gradient of one operand, or of this operand in some iterations of a loop."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
@@ -46,7 +46,7 @@ def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTe
 
 
 def cut(nodes: list[Node], j: int) -> dict:
-    """Return the changes of forward after which no gradient passes through the operand (nodes, j)."""
+    """Return the changes of forward after which no gradient passes through operand `j` of the operations `nodes`."""
     return {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
 
 
@@ -62,12 +62,12 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often backward counts each occurrence of the array `name`.
+    """Return how often backward counts each use of the array `name` in forward.
 
-    The count is 1 if backward is right, 0 if it leaves out the occurrence, 2 if it counts the occurrence twice, and -1
-    if it uses the wrong sign. `choices` are the counts to try. `parts` contains the result of `measure_use` for each
-    occurrence. If several combinations of counts fit, return one with the fewest wrong counts. Return None if no
-    combination fits.
+    The count is 1 if backward is right, 0 if it leaves out the gradient of this use, 2 if it adds the gradient twice,
+    and -1 if it uses the wrong sign. `choices` are the counts to try. `parts` contains the result of `measure_use` for
+    each use. If several combinations of counts fit, return a combination with the fewest wrong counts. Return None if
+    no combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
@@ -121,7 +121,7 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Test whether backward leaves out some iterations of one occurrence in a loop, or counts them several times."""
+    """Test whether backward leaves out or repeats the part of one occurrence in some iterations of a loop."""
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
         return

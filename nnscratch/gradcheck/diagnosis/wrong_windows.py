@@ -77,7 +77,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     loops in the reversed order, the element receives a gradient only from the first window.
     """
     for w in find_windows(graph):
-        one_matrix = len(w.nodes) == 1  # then the windows are the rows of a matrix, and backward may loop over columns
+        one_matrix = len(w.nodes) == 1  # the windows are the rows of a matrix: backward may loop over columns
         columns = list(np.array(w.pieces).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
@@ -116,7 +116,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array. Forward reads one in each iteration of a loop, or all of these windows as matrix rows.
+    """The windows of one array. Forward reads one window in each iteration of a loop, or all windows as matrix rows.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class Windows:
     pieces : list of ndarray
         For each window, the flat indices of its elements in `base`.
     chosen : list of ndarray
-        For each window, the flat indices of those of its elements that receive a gradient. If forward takes the maximum
+        For each window, the flat indices of its elements that receive a gradient. If forward takes the maximum
         of a window, only the largest element receives a gradient.
     own : bool
         True if the windows are views of the differentiated array.
@@ -223,13 +223,13 @@ def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
 
 
 def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses windows at other positions, such as windows with another stride."""
+    """Yield hypotheses in which backward uses windows at wrong positions, such as windows with a wrong stride."""
     for w in find_windows(graph):
         first, j = w.nodes[0], w.j
         shape, window = w.base.shape, first.operand_names[j]
         starts = [np.unravel_index(int(np.min(i)), shape) for i in w.pieces]
         partners = [i for i in range(len(first.operands)) if i != j and any(n.active[i] for n in w.nodes)]
-        padded = np.append(w.origin, -1)  # an index of -1 stands for an element outside the array
+        padded = np.append(w.origin, -1)  # -1 means outside the array, and padded[-1] is -1 too
         ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
         wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
         rigid = window_moves(np.array(starts), shape, wide)
@@ -339,7 +339,7 @@ def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np
 def move_window(
     graph: ForwardGraph, j: int, name: str, index: np.ndarray, other: int | None = None, factor: Any = None
 ) -> Callable:
-    """Return a function for `Tape.changes` that makes an operation read a window at another position.
+    """Return a function for `Tape.changes` that makes an operation read a window at a wrong position.
 
     Operand `j` of the operation is a window of the array `name`. The function replaces the increment of the window by
     the increment of other elements of this array: the elements at the flat indices `index`. If `other` is given, the
