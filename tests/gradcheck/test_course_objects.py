@@ -571,6 +571,29 @@ def test_a_layer_that_appends_what_it_keeps_to_lists(mistake):
     check(not mistake, FullyConnected(), X)
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_cell_that_returns_the_gradient_of_a_vector_as_one_row(factor):
+    """As in CMU's course 11-785: forward takes the vectors x and h, and backward returns matrices with one row."""
+
+    class Cell:
+        def __init__(self):
+            self.W, self.U = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 4))
+
+        def forward(self, x, h):
+            self.x, self.h = x, h
+            self.y = np.tanh(self.W @ x + self.U @ h)
+            return self.y
+
+        def backward(self, delta):
+            d = np.atleast_2d(delta) * (1 - self.y**2)
+            self.dW, self.dU = d.T @ self.x[None], d.T @ self.h[None]
+            return factor * d @ self.W, d @ self.U
+
+    report = check(factor == 1, Cell(), RNG.normal(size=3), RNG.normal(size=4))
+    assert report["h"].verdict == "right" and report["x"].shape == (3,)
+    assert any("it has a first axis more" in note for note in report.notes)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_backward_that_returns_the_lists_of_all_gradients(mistake):
     class Network:

@@ -197,7 +197,16 @@ class Adapter:
             self.container, result = "flat", nested
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = outside or match.surplus, match.missing
-        return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}
+        arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
+        given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in match.given.items()}
+        return {f"input {name}" if name in taken else name: g for name, g in given.items()}
+
+    def _without_row_axis(self, name: str, gradient: Any, array: Any) -> Any:
+        """Return the gradient of a vector as a vector if backward returns it as a matrix with one row. Write a note."""
+        if not (is_array(array) and is_array(gradient)) or array.ndim != 1 or gradient.shape != (1, array.size):
+            return gradient
+        self.add_note(f"the gradient of {name} has shape {gradient.shape}, not {array.shape}: it has a first axis more")
+        return gradient[0]
 
 
 def container_of_one(result: Any, inputs: tuple) -> str:

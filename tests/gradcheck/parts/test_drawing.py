@@ -78,6 +78,7 @@ def shapes(candidate):
         ("gate_forward", ["h", "w", "b"], [(3, 4), (4, 5), (5,)]),
         ("SigmoidWithLoss", ["x", "t"], [(3,), (3,)]),
         ("mse_loss", ["label", "out"], [(3, 4), (3, 4)]),
+        ("BinaryCrossEntropyLoss", ["y_true", "y_pred"], [(3, 1), (3, 1)]),
         ("max_pool_forward", ["x", "pool_param"], [(3, 2, 5, 7), ()]),
     ],
 )  # fmt: skip
