@@ -58,12 +58,13 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
     ----------
     spec : dict
     num_values : int
-        The number of values in the file's arrays. A description of a larger model raises an error.
+        The number of values in the file's arrays. A model with more values than this raises an error.
 
     Raises
     ------
     ValueError
-        The description cannot be read, describes a larger model, or names a class that is not part of nnscratch.
+        The description cannot be read, describes a model that is larger than the file, or names a class that is not
+        part of nnscratch.
     """
     try:
         # Allow twice as many values as the file has: a module of the model and its replacement are both built.

@@ -59,8 +59,8 @@ def generate(
     max_tokens : int
         The largest number of tokens to generate.
     temperature : float
-        At 1, tokens are drawn with the model's probabilities. With a lower value, likely tokens are drawn more often.
-        With 0, the most likely token is always taken.
+        At 1, tokens are drawn with the model's probabilities. The smaller the value, the more often likely tokens are
+        drawn. At 0, the most likely token is always taken.
     top_k : int, optional
         Draw only from the k most likely tokens.
     top_p : float, optional

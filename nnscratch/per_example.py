@@ -2,7 +2,7 @@
 
     g = sum over n  g_n             g_n: what example n alone would add to the gradient g, n = 0 ... N-1
 
-An optimiser needs only the sum. Private training needs more: the norm of every g_n, and a sum in which each example has
+An optimiser needs only the sum g. Private training also needs the norm of every g_n, and a sum in which each g_n has
 its own weight. N gradients of the size of the model are too many to store, so a layer keeps one of these forms instead:
 
     Outer   g_n = sum over t  a[n, t] b[n, t]^T                     a (N, T, H)    b (N, T, D)    g_n (H, D)

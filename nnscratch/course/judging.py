@@ -28,7 +28,7 @@ from .box import WAITS, Box, Starter
 from .settings import KINDS, Limits, Task
 
 LONGEST_SOURCE = 1 << 20  # the largest number of bytes in a source
-FULL_UP_TO = 400  # the gradients of inputs with more elements are compared along random directions only
+FULL_UP_TO = 400  # compare gradients of inputs with more than FULL_UP_TO elements only along random directions
 RTOL_FLOAT32 = 1e-2  # check_gradients uses this tolerance too
 NOT_ALLOWED = ("[Errno 1]", "[Errno 13]", "can't start new thread")
 EXPLAINED = "A file that is graded cannot use other files, processes, threads, the network or time.sleep."

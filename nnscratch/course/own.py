@@ -37,8 +37,8 @@ students' results with those of the solution. Below the line ``# for the instruc
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
     HINTS       three strings
-    MISTAKES    typical mistakes, which test the check. Each is a tuple: a piece of the solution, the wrong code that
-                replaces it, and a part of the message that the student must get
+    MISTAKES    typical mistakes, which test the check. A mistake is a tuple of three texts: a piece of the solution,
+                the wrong code that replaces this piece, and a part of the message that the student must get
 """
 
 from __future__ import annotations

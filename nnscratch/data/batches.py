@@ -176,7 +176,8 @@ class Batches:
     transform : function of (x, rng), optional
         Applied to the inputs of each batch, which are an array or a tuple. See `nnscratch.data.augment`.
     drop_last : bool
-        True to leave out the last rows of an epoch if they do not fill a batch. False to keep them in a smaller batch.
+        True to leave out the last rows of an epoch if they do not fill a batch. False to keep them as a last
+        batch, which is smaller than the other batches.
 
     Attributes
     ----------

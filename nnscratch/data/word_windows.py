@@ -8,8 +8,8 @@
 
 The random words are called negatives. The word w is drawn with a probability proportional to count(w)^0.75. So the
 share of a frequent word among the negatives is smaller than its share of the text. Some occurrences of frequent words
-are also left out of the text at random, so that a window has more rare words. A word with the frequency f is kept
-with the probability min(1, sqrt(t / f)), where t is a threshold.
+are also left out of the text at random, so that rare words take their places in the windows. A word with the
+frequency f is kept with the probability min(1, sqrt(t / f)), where t is a threshold.
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality", arXiv:1310.4546.

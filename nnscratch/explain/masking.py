@@ -49,7 +49,7 @@ def patches(shape: Sequence[int], size: int) -> np.ndarray:
     shape : (H, W) or (C, H, W)
         The shape of one image.
     size : int
-        At the right and the lower border, patches may be smaller.
+        The width and height of a patch. Patches at the right and the lower border may be smaller than the others.
 
     Returns
     -------

@@ -107,8 +107,8 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding errors of float64.
 
-        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if finite
-        differences with the first step h were too inexact for at least one element, so that smaller steps were needed.
+        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if, for
+        at least one element, finite differences with the first step h were too inexact and other steps were needed.
         Otherwise, noise cannot be the reason for a wrong verdict.
         """
         if self._noisy is None:

@@ -107,7 +107,7 @@ def closeness(array: Steps, gradient: Steps) -> int:
 
     3    the gradient has the name of the array, as ``dW`` for ``W``
     2    the names are equal apart from capitals and synonyms, as ``dW`` for ``weights``
-    1    the names are equal, but one of them has more words in front, as ``self.grads['W']`` for ``self.fc1.W``
+    1    the names are equal, but one of them has additional words in front, as ``self.grads['W']`` for ``self.fc1.W``
     0    the names do not fit
     """
     a, gs = array_words(array), gradient_words(gradient)

@@ -31,7 +31,7 @@ from .projection import Projection, random_weights_like
 POINTS = 16  # the number of nearby points
 NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typical value
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
-RESOLUTION = 3e-6  # the smallest distance between two crossings on the segment; closer crossings count as one
+RESOLUTION = 3e-6  # two crossings on the segment count as one if their distance is smaller than this number
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # the largest number of elements of the gradients that are compared at each point

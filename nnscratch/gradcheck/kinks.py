@@ -143,9 +143,10 @@ def confirmed_nearby(
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
     At each point, compare the derivatives with respect to one element in `suspects`. The gradients of all suspects may
-    be zero near the kink. So at a few more points, compare the derivatives with respect to another element: the element
-    with the largest gradient. If `suspects` is None, compare derivatives along random directions. If backward and the
-    finite difference disagree, try a smaller step too, because a nearby point may lie close to another kink.
+    be zero near the kink. So at a few additional points, compare the derivatives with respect to another
+    element: the element with the largest gradient. If `suspects` is None, compare derivatives along random directions.
+    If backward and the finite difference disagree, try a second, smaller step, because a nearby point may lie close
+    to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]

@@ -147,7 +147,7 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
 def measure_with_larger_steps(differences: Differences, entry: Entry, movers: dict[tuple, Callable]) -> None:
     """Measure the elements again if the checked code computes in float32, and set the verdict.
 
-    Call this function if the verdict is "cannot tell". With larger steps, the uncertainty from round-off is smaller.
+    Call this function if the verdict is "cannot tell". The larger a step, the smaller the uncertainty from round-off.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ that D+ and D- still differ at a step h that is smaller than |x| and smaller tha
 on a kink, and every value between D- and D+ is accepted as the derivative.
 
 A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
-only if larger steps give zero too.
+only if the larger steps that it tried before give zero too.
 
 In float32, round-off is larger than truncation, and it shrinks with a larger h. `derivative_with_larger_steps` uses
 such steps. It estimates the truncation error of R(h) from the changes of R(h) between three steps.
@@ -172,8 +172,8 @@ def differentiate(
         The sum of the absolute values of the terms of f. The rounding error of f is about this sum times the machine
         epsilon.
     scale : float
-        The size of the derivatives with respect to the other elements of `x`. If the uncertainty is small compared with
-        `scale`, no smaller steps are tried.
+        The size of the derivatives with respect to the other elements of `x`. If the uncertainty with one
+        step is small compared with `scale`, the next, smaller steps are not tried.
     typical : float
         The typical absolute value of the elements of `x`.
     step_factor : float

@@ -30,7 +30,7 @@ class Diagnosis:
         The location of the mistake: an array, some of its rows, or a line of forward.
     misfit : float
         The largest difference between backward's gradient and the gradient that a backward with this mistake returns,
-        divided by the size of the gradient. If the misfit is smaller, the diagnosis is more certain.
+        divided by the size of the gradient. The smaller the misfit, the more certain the diagnosis.
 
     Examples
     --------
@@ -257,7 +257,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake. Mistakes that explain more arrays, or explain them better, come first."""
+        """One diagnosis for each mistake. The mistake that explains the most arrays is first."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

@@ -20,7 +20,7 @@ def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
     Returns
     -------
     dict of int to array
-        The new arrays. The key of each is the ``id`` of the old array.
+        The new arrays. The key of a new array is the ``id`` of the old array.
     """
     small = [a for a in snapshot.arrays() if a.dtype.kind == "f" and a.dtype.itemsize < np.dtype(dtype).itemsize]
     owners: dict[int, int] = {}

@@ -8,8 +8,8 @@
     Backward does not use the values that forward saved for it.
     A gradient has a different shape or dtype than its array, or contains NaN.
 
-A trap of severity "wrong" makes the whole report wrong. A "note" is only printed. stale_forward.py finds one more trap:
-a backward that uses values of the wrong forward.
+A trap of severity "wrong" makes the whole report wrong. A "note" is only printed. stale_forward.py finds another trap,
+which is not in this list: a backward that uses values of the wrong forward.
 """
 
 from __future__ import annotations

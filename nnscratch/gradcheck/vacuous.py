@@ -25,8 +25,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
     """Return a `Trap` if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
     Without this trap, code that you have not written yet would be "right": its analytic and numeric gradients are all
-    zero. But the outputs may change if the inputs change more, as for a ReLU with only negative inputs. Then `report`
-    receives a note instead of a trap.
+    zero. But a large change of the inputs may change the outputs, as for a ReLU with only negative inputs. Then the
+    report receives a note instead of a trap.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
     if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values()):

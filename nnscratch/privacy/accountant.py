@@ -63,7 +63,8 @@ def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) 
 
     Examples
     --------
-    With every example in the batch, the divergence is alpha / (2 sigma^2). With a random sample, it is smaller:
+    If the batch contains every example, the divergence is alpha / (2 sigma^2). If the batch is a random sample, the
+    divergence is smaller than that:
 
     >>> renyi_divergence(1.0, 2.0, alpha=4)
     0.5

@@ -36,13 +36,13 @@ page. On a computer with Python, it makes all steps."""
 
 
 def fast() -> bool:
-    """Return True if a notebook should use fewer steps.
+    """Return True if a notebook should use fewer steps than usual, to save time.
 
     This is so if ``NNSCRATCH_FAST`` is set and not 0, or if the notebook runs in a browser.
 
-    In a browser, Python computes several times slower, so the notebooks use fewer steps there. This function prints a
-    sentence that says so. To get all steps in a browser, set the environment variable ``NNSCRATCH_FAST`` to 0 before
-    this call.
+    In a browser, Python computes several times slower than outside a browser. So the notebooks use fewer steps there,
+    and this function prints a sentence that says so. To get all steps in a browser, set the environment variable
+    ``NNSCRATCH_FAST`` to 0 before this call.
 
     Examples
     --------

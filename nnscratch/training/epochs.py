@@ -38,7 +38,7 @@ class BatchGenerators:
 
 
 def steps_in_epoch(batches: Any, accumulate: int) -> int:
-    """Return the number of steps in one epoch. A step uses `accumulate` batches, and the last step may use fewer."""
+    """Return the number of steps in one epoch. A step uses `accumulate` batches, and the last may use fewer batches."""
     return -(-len(batches) // accumulate)
 
 

@@ -50,12 +50,12 @@ class Trainer:
     scheduler : LRScheduler, optional
         Stepped after every optimiser step. A ReduceLROnPlateau is stepped with the loss of every validation instead.
     max_norm : float, optional
-        The largest norm of the gradient. A longer gradient is clipped to this norm.
+        The largest norm of the gradient. If the norm is above this number, the gradient is scaled down to this norm.
     clip_value : float, optional
         Clip every element of the gradient to [-clip_value, clip_value]. Give this or `max_norm`, not both.
     accumulate : int
         The number of batches in a step. The step equals a step on one batch that contains all their rows: see
-        `training.accumulate`. At the end of an epoch, a step may have fewer batches.
+        `training.accumulate`. The last step of an epoch may have fewer batches than this.
     callbacks : sequence of Callback
     threads : int
         Split every batch into this many parts, and run them in parallel threads. See `training.split_batch`.

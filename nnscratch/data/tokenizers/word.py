@@ -107,7 +107,7 @@ class WordTokenizer(Tokenizer):
         ----------
         text : str
         min_count : int
-            Leave out words that occur less often.
+            Leave out words that occur fewer times than this.
         max_size : int, optional
             The maximum size of the vocabulary, including ``<unk>`` and ``<eos>``. By default there is no maximum.
 

@@ -1,8 +1,8 @@
 """TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``.
 
 The adapter makes a float64 copy of the module. The parameters of the copy share their memory with NumPy arrays, which
-the checker changes. Before every forward, the adapter sets the same seed. This file uses PyTorch only if the user's
-code has imported it.
+the checker changes. Before every forward, the adapter sets the same seed, so that dropout draws the same mask. This
+file uses PyTorch only if the user's code has imported it.
 """
 
 from __future__ import annotations
