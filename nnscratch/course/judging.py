@@ -224,8 +224,7 @@ class RemotePair:
     Parameters
     ----------
     box : Box
-    exercise : Exercise
-    part : Gradients
+    exercise, part : Exercise, Gradients
     inputs : tuple
         The arguments of forward.
 

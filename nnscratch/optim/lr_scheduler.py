@@ -223,8 +223,7 @@ class LinearWarmup(LRScheduler):
     """Increase the rate linearly from ``start_factor * lr`` to ``lr`` over `warmup_steps` steps. It then stays at `lr`.
 
     factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so the rate
-    increases by the same amount at each step. In PyTorch this schedule is
-    ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
+    increases by the same amount at each step. In PyTorch: ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
 
     Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677.
 

@@ -28,7 +28,7 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-# The largest number of elements that all runs together read and write. Each operation counts as 200 more elements.
+# The largest number of elements that all runs together read and write. Each operation adds 200 elements to the count.
 BUDGET = 40_000_000
 RANK = 8.0  # the rank of all mistakes that this search finds; most other searches find mistakes with a rank below 8
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code

@@ -2,7 +2,7 @@
 
 If a change makes the gradients right, backward contains the mistake on the left:
 
-    the wrong array used                another variable of the function
+    the wrong array used                another variable of the function instead of this variable
     a factor too many                   a product or a quotient without one operand
     sign flipped                        + for -, - for +, a minus added or removed
     transposed                          .T added or removed

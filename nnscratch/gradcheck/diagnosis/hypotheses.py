@@ -38,7 +38,7 @@ from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
 DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
-# The largest number of elements that all runs together read and write. Each operation counts as 200 more elements.
+# The largest number of elements that all runs together read and write. Each operation adds 200 elements to the count.
 BUDGET = 80_000_000
 
 

@@ -51,7 +51,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         names = {n.name for n in found[0].nodes}
         for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
             if not any(np.any(g) for g in slopes):
-                continue  # the gradient is 0: a missing path, not a wrong formula
+                continue  # a factor of 0 is a missing path, which missing_paths.py finds
             if not few and is_proportional(slopes, [f.d for f in found]):
                 continue  # the mistake is a wrong constant, and path_factors in forward_mistakes.py finds it
             changes = {}
