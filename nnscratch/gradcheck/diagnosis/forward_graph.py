@@ -24,6 +24,7 @@ from .axis_roles import axis_roles
 from .operand_names import name_operands
 
 MAX_LAYERS = 6  # the iterations of a loop may be layers if there are at most MAX_LAYERS; then each layer is tested
+MAX_NAMES = 3  # the largest number of names of one operand in a report
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
 
@@ -72,7 +73,7 @@ class ForwardGraph:
                 if active:
                     self.consumers.setdefault(content_key(operand), []).append(node)
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
-        self.outputs = {content_key(y) for _, y in leaves("", self.projection.outputs) if is_array(y)}
+        self.outputs = {content_key(y) for _, y in leaves("", self.projection.outputs)}
         self._roles: dict[str, dict[int, str]] | None = None
         self.arrays = self._arrays(every_family)  # this dictionary also contains the arrays that only backward needs
 
@@ -133,6 +134,24 @@ class ForwardGraph:
         made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
         return made[-1] if made else None
 
+    def earlier_round(self, nodes: list[Node], k: int, j: int) -> Node | None:
+        """Return the operation that computes operand `j` of ``nodes[k]`` in an earlier iteration of the loop, or None.
+
+        An operation that is executed only once, before the loop, is not in the loop.
+        """
+        made = self.producer(nodes[k].operands[j], nodes[k].number)
+        if made is None or made.round >= nodes[k].round:
+            return None
+        return made if len(self.families[made.family]) > 1 or made.number > nodes[0].number else None
+
+    def is_state_of_loop(self, nodes: list[Node], j: int) -> bool:
+        """Return True if the last iteration reads an operand that an earlier iteration computed: a state.
+
+        A sum over the iterations is not a state.
+        """
+        made = self.earlier_round(nodes, -1, j) if j >= 0 else None
+        return made is not None and made.family != nodes[0].family
+
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
         """Return the name of the differentiated array that is operand `j` of all operations in `nodes`.
 
@@ -164,10 +183,8 @@ class ForwardGraph:
         """
         if j < 0:
             return False
-        for node in nodes:
-            made = self.producer(node.operands[j], node.number)
-            if made is not None and made.round < node.round:
-                return True
+        if any(self.earlier_round(nodes, k, j) is not None for k in range(len(nodes))):
+            return True
         name = self.variable_name(nodes, j)
         inputs = self.projection.adapter.float_inputs()
         if name not in inputs or inputs[name].ndim == 0:
@@ -187,7 +204,7 @@ class ForwardGraph:
             return False
         if np.ndim(node.operands[j]) < np.ndim(node.result):
             return True
-        is_vector = node.result.size == max(node.result.shape, default=0)
+        is_vector = node.result.size == max(node.result.shape, default=1)
         if np.shape(node.operands[j]) != node.result.shape or not is_vector or not self.is_affine(nodes, 1 - j):
             return False
         parameters = self.projection.adapter.parameters()
@@ -215,7 +232,8 @@ class ForwardGraph:
     def describe(self, nodes: list[Node], j: int) -> str:
         """Return the source text of operand `j` of `nodes` (-1: of their result), for the report."""
         if j >= 0:
-            return f"`{nodes[0].outer_names[j]}`"
+            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # several in sum([a, b, c])
+            return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         name = nodes[0].result_name
         return f"`{name}`" if name else f"the result of `{nodes[0].expression}`"
 
@@ -230,11 +248,9 @@ class ForwardGraph:
             columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()
             if any(len(set(names) - {None}) > 1 for names in columns):
                 return False  # every iteration has different weights: the loop runs over layers
-        for nodes in self.families.values():
-            for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
-                made = self.producer(nodes[-1].operands[j], nodes[-1].number) if nodes[-1].active[j] else None
-                if made is not None and made.round < nodes[-1].round and made.family != nodes[-1].family:
-                    return True
+        loop = [nodes for nodes in self.families.values() if len(nodes) == count]
+        if any(self.is_state_of_loop(nodes, j) for nodes in loop for j in range(len(nodes[0].operands))):
+            return True
         ids = [a for a in self.projection.adapter.inputs if is_array(a) and a.dtype.kind in "iu" and a.ndim > 1]
         if any(a.shape[1] == count for a in ids):
             return True

@@ -57,12 +57,9 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
     """Return the occurrences of each state: an array that one iteration computes and a later iteration reads."""
     states: dict[tuple, Uses] = {}
     for nodes, j, _ in graph.edges(every=True):
-        last = nodes[-1]
-        made = graph.producer(last.operands[j], last.number) if j >= 0 else None
-        if made is None or made.round >= last.round or made.family == last.family:
-            continue  # a sum over the iterations is not a state
-        key = tuple(content_key(n.operands[j]) for n in nodes)
-        states.setdefault(key, []).append((nodes, j))
+        if graph.is_state_of_loop(nodes, j):
+            key = tuple(content_key(n.operands[j]) for n in nodes)
+            states.setdefault(key, []).append((nodes, j))
     return list(states.values())
 
 

@@ -76,7 +76,8 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     names = [f"operand {j + 1}" for j in range(count)]
     if user_frame is None:
         return Source(family, operation, names, outer_names=names)
-    expression, names, result_name = expression_at(user_frame, names, operation)
+    inside_numpy = calls[0][0].startswith(NUMPY)
+    expression, names, result_name = expression_at(user_frame, names, operation, inside_numpy)
     place = f"{os.path.basename(user_frame.f_code.co_filename)}:{user_frame.f_lineno}"
     place += f" from {caller.f_lineno}" if caller is not None else ""
     arguments, call = arguments_of_call(user_frame)
@@ -126,18 +127,22 @@ def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
     return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
 
 
-def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, list[str], str | None]:
+def expression_at(
+    frame: Any, names: list[str], operation: str, inside_numpy: bool
+) -> tuple[str, list[str], str | None]:
     """Return the source of the operation that `frame` is executing, the sources of its operands, and its target.
 
     If the source of an operand is not known, use its name in `names`, such as "operand 1". The target is the variable
     to which the code assigns the result, or None.
+
+    `inside_numpy` is True if a Python function of NumPy runs the operation.
     """
     position = position_in_source(frame)
     line, file = position[0], frame.f_code.co_filename
     value, target = expressions(file, tuple(linecache.getlines(file))).get(position, (None, None))
     if value is None:
         return " ".join(linecache.getline(file, line).split()) if line else "", names, None
-    names = list(names)
+    names, parts = list(names), []
     if isinstance(value, ast.BinOp):
         parts = [value.left, value.right]
     elif isinstance(value, ast.AugAssign):
@@ -147,12 +152,12 @@ def expression_at(frame: Any, names: list[str], operation: str) -> tuple[str, li
     elif isinstance(value, ast.Call):
         method = isinstance(value.func, ast.Attribute) and not is_module(value.func.value, frame)
         parts = ([value.func.value] if method else []) + list(value.args)
-        parts += [k.value for k in value.keywords if k.arg in ("arrays", "tup")]  # np.stack(arrays=(a, b))
+        name = getattr(value.func, "attr", "") if inside_numpy else ast.unparse(value.func)
+        if name == "sum" or (inside_numpy and name != operation):
+            parts = parts[:1]  # in x.var(0) and sum(terms, 0.0), the other arguments are not operands
         if operation == "concatenate" and parts and isinstance(parts[0], (ast.Tuple, ast.List)):
-            if len(parts[0].elts) == len(names):  # np.concatenate((a, b), axis=1), but not sum((a, b)) with its 0 + a
+            if len(parts[0].elts) == len(names):  # np.concatenate((a, b), axis=1)
                 parts = list(parts[0].elts)
-    else:
-        parts = []
     if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
     elif len(parts) >= len(names):  # fewer parts than operands: a call such as sum(parts) or x.mean() runs it

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 from wrong_gradients import graph_of
 
+from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.diagnosis.forward_graph import (
     VARIABLE,
+    ForwardGraph,
     content_key,
     gradient_of_result,
     is_better_name,
     is_square,
     name_of_result,
 )
-from nnscratch.gradcheck.tape import change_path
+from nnscratch.gradcheck.projection import Projection
+from nnscratch.gradcheck.tape import Tape, change_path
 
 X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
 W = np.array([[0.4, -1.1], [0.9, 0.2]])
@@ -287,7 +290,95 @@ def test_a_description():
         assert name_of_result(graph.nodes[0]) == """x * {"a: b": 2.0}["a: b"]"""
 
 
+def test_the_terms_of_a_sum_are_all_named():
+    def forward(x):
+        a, b, c = np.tanh(x), np.exp(x), np.sin(x)
+        return sum([a, b, c, x, b])
+
+    with graph_of(forward, X) as graph:
+        (terms,) = [nodes for nodes in graph.families.values() if len(nodes) > 1]
+        assert graph.describe(terms, 1) == "`a`, `b`, `c`, ..."
+        assert graph.describe(terms[:3], 1) == "`a`, `b`, `c`" and graph.describe(terms[1::3], 1) == "`b`"
+
+
 # --- states and biases -----------------------------------------------------------------------------------------------
+
+
+def test_a_term_of_a_sum_is_no_state():
+    def forward(x):
+        a, b = np.tanh(x), np.exp(x)
+        return sum([a, b]) * x
+
+    with graph_of(forward, X) as graph:
+        (terms,) = [nodes for nodes in graph.families.values() if len(nodes) == 2]
+        assert graph.earlier_round(terms, 1, 1) is None  # b is computed before the sum
+        assert not graph.is_state(terms, 1) and not graph.is_time_loop(2)
+
+
+def test_the_result_of_an_earlier_round():
+    def forward(x):
+        h = np.zeros(2)
+        for t in range(2):
+            z = h * x
+            h = np.exp(z) if t else np.cos(z)  # each of these operations is executed only once
+        return h
+
+    with graph_of(forward, np.array([0.5, 2.0])) as graph:
+        (product,) = [nodes for nodes in graph.families.values() if nodes[0].name == "multiply"]
+        assert graph.earlier_round(product, 0, 0) is None
+        made = graph.earlier_round(product, 1, 0)
+        assert made is not None and made.name == "cos" and graph.is_state(product, 0) and graph.is_time_loop(2)
+
+
+def test_a_state_of_the_round_before_the_last():
+    def forward(x):
+        out = [x[0]]
+        for t in range(3):
+            out.append(np.tanh(out[max(t - 1, 0)]))
+        return np.stack(out)
+
+    with graph_of(forward, X) as graph:
+        (tanh,) = [nodes for nodes in graph.families.values() if nodes[0].name == "tanh"]
+        assert [graph.earlier_round(tanh, k, 0) is not None for k in range(3)] == [False, False, True]
+        assert not graph.is_state_of_loop(tanh, 0)  # the same operation computes it
+        assert graph.is_state(tanh, 0)
+
+    def longer(x):
+        out = [x[0]]
+        for t in range(3):
+            z = out[max(t - 1, 0)] * 0.5
+            out.append(np.tanh(z))
+        return np.stack(out)
+
+    with graph_of(longer, X) as graph:
+        (product,) = [nodes for nodes in graph.families.values() if nodes[0].name == "multiply"]
+        assert graph.is_state_of_loop(product, 0)
+
+
+def test_an_input_with_one_number_for_each_example_may_be_a_state():
+    def forward(h, x, m):
+        return h + x.sum(axis=1) + m.sum(axis=1), 2.0
+
+    with graph_of(forward, np.ones(3), X, X[:, :1]) as graph:
+        (first,) = [n for n in graph.nodes if "h" in n.variables]
+        assert graph.is_state([first], first.variables.index("h"))
+
+
+def test_a_result_that_each_round_computes_before_it_is_read():
+    def forward(x):
+        before, out = np.full(2, 0.5), []
+        for t in range(2):
+            y = np.tanh(x[t])
+            out.append(y - before)
+            before = y
+        return np.stack(out)
+
+    with graph_of(forward, X) as graph:
+        (change,) = [nodes for nodes in graph.families.values() if nodes[0].name == "subtract"]
+        made = graph.earlier_round(change, 1, 1)
+        assert made is not None and made.name == "tanh" and made.number < change[0].number
+        assert graph.is_state_of_loop(change, 1) and not graph.is_state_of_loop(change, 0)
+        assert not graph.is_state_of_loop(change, -1)
 
 
 def test_a_state_comes_from_an_earlier_round():
@@ -421,3 +512,72 @@ def test_a_loop_over_a_time_axis_of_the_output_runs_over_time():
 def test_keys_of_contents():
     assert content_key(X) == content_key(X.copy()) == content_key(np.asfortranarray(X)) != content_key(X.T)
     assert content_key(X) != content_key(X + 1) and content_key(X.ravel()) != content_key(X)
+
+
+def test_the_bias_of_one_neuron():
+    with graph_of(lambda x, w, b: np.tanh(x @ w + b), X[:, 0], X[:, 1], np.array(0.5)) as graph:
+        (total,) = [n for n in graph.nodes if n.name == "add"]
+        assert graph.is_bias([total], 1)
+
+
+def test_the_bias_of_an_object_is_one_of_its_parameters():
+    class Layer:
+        def __init__(self):
+            self.params, self.grads = {"w": np.eye(3), "b": np.ones(3)}, {}
+
+        def forward(self, x, shift):
+            return x @ self.params["w"] + self.params["b"] + shift
+
+        def backward(self, dy):
+            return dy, dy
+
+    projection = Projection(make_adapter(Layer(), (X[:, 0], X[:, 1])), np.random.default_rng(0))
+    with Tape(projection) as tape:
+        graph = ForwardGraph(tape)
+        with_bias, with_input = [[n] for n in graph.nodes if n.name == "add"]
+        assert graph.is_bias(with_bias, 1) and not graph.is_bias(with_input, 1)
+
+
+def test_a_result_that_a_loop_reads_is_an_edge_of_its_own():
+    def forward(x, w):
+        h, out = np.tanh(x), []
+        for k in range(2):
+            out.append(h * w[k])
+        return np.stack(out)
+
+    with graph_of(forward, X, X[:2]) as graph:
+        tanh = graph.nodes[0]
+        assert any(nodes == [tanh] and j == -1 for nodes, j, _ in graph.single_edges())
+
+
+def test_a_result_that_depends_on_an_array_in_one_round_is_an_edge():
+    def forward(w):
+        out = []
+        for factor in (w, 2 + 0 * w):
+            out.append(np.exp(factor))
+        return np.stack(out)
+
+    with graph_of(forward, X) as graph:
+        assert ("exp", -1) in [(nodes[0].name, j) for nodes, j, _ in graph.edges()]
+
+
+def test_a_loop_over_the_tokens_of_a_text():
+    ids = np.array([[0, 2, 1, 1], [1, 1, 0, 2]])
+
+    def forward(E):
+        total = 0.0
+        for t in range(4):
+            total = total + np.tanh(E[ids[:, t]])
+        return total
+
+    with graph_of(lambda E, ids: forward(E), X, ids) as graph:
+        assert graph.is_time_loop(4) and not graph.is_time_loop(2)
+
+
+def test_an_overflow_in_an_operation_without_effect_is_no_effect():
+    def forward(x):
+        np.exp(x)  # almost the largest number
+        return 0.5 * x
+
+    with np.errstate(over="raise"), graph_of(forward, np.array([709.782])) as graph:
+        assert [n.name for n in graph.nodes] == ["multiply"]

@@ -70,6 +70,19 @@ def test_the_operations_inside_a_variance():
     assert found[4:] == [("add.reduce", squares[name]), ("divide", f"sum({squares[name]})", "2")]
 
 
+def test_the_arguments_of_a_function_are_not_the_operands_inside_it():
+    def forward(x, w):
+        return x.var(0) + np.average(x, 0, w[:2, 0]) + np.clip(x, -1, 1.5).sum(axis=0)
+
+    found = names(forward, X, W)
+    assert found[:6] == names(lambda x: x.var(axis=0), X)
+    assert ("multiply", "x", "w[...]") in found and ("clip", "x", "-1", "1.5") in found
+    assert names(lambda x, w: sum([x, w[:2]], 0.5), X, W) == [
+        ("add", "0.5", "x"),
+        ("add", "sum([x, w[:2]], 0.5)", "w[...]"),
+    ]
+
+
 def test_operands_that_are_no_numbers():
     found = names(without_source("return np.einsum('ij,jk->ik', np.repeat(x, 2, None).reshape(4, 3), w) + b"), X, W, B)
     assert found[0][1] == "x" and found[1][1:] == ("operand 1 of einsum", "operand 2 of einsum", "w")
