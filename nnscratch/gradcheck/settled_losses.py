@@ -2,7 +2,7 @@
 
 For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
 the first input, p. `choose_input` changes this choice if finite differences show that the gradient is wrong for the
-first input, and right for exactly one other input.
+first input, and right for exactly one other input. Names come first: the result of ``return dp`` is the gradient of p.
 
 For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients may include those of the loss:
 `find_added_losses`.
@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from .adapters import Adapter
+from .adapters.calls import returned_names
 from .adapters.matching import label_rank
+from .gradient_names import gradient_of
 from .nested import array_module, has_no_axes, is_float, map_leaves, to_numpy
 from .projection import gradient_as_float64, projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot
@@ -35,34 +37,66 @@ def settle_losses(adapter: Adapter) -> Adapter:
 def choose_input(adapter: Adapter) -> None:
     """Change ``adapter.gradients`` if backward of a loss returns the gradient of another input than the first.
 
-    Do nothing if the code has parameters, or if the loss depends only on the difference of the two inputs. In the
-    latter case, the gradient of the other input differs only in its sign, and the code may have a wrong sign.
+    Do nothing in these cases, because the gradient is probably wrong:
+
+    - The code names the input, as in ``return da`` or ``{"a": ...}``.
+    - The loss depends only on the difference of the two inputs. Then the gradient of the other input differs only in
+      its sign, and the code may have a wrong sign.
+    - The loss stays the same if the two inputs are exchanged, as in ``sum(a * b)``. Then the code may use the wrong one
+      of the two.
+
+    Do nothing if the code has parameters.
     """
     before = Snapshot(adapter.source, adapter.inputs)
     try:
         ys = adapter.run()
         if adapter.parameters() or len(ys) != 1 or not is_float(ys[0]) or not has_no_axes(ys[0]):
             return
+        loss = weighted_sum((1.0,), ys)
         dys = weights_like_outputs(projection_weights(ys), ys)
         given = {name: g for name, g in adapter.gradients(dys).items() if g is not None}
-        if len(given) != 1:
+        if len(given) != 1 or adapter.has_keys:
             return
         (first, gradient), arrays = next(iter(given.items())), adapter.float_inputs()
         shape, rank = np.shape(gradient), label_rank(first)
         rivals = [n for n, a in arrays.items() if n != first and a.shape == shape and label_rank(n) == rank]
-        if not rivals or arrays[first].dtype.itemsize < 8:
+        named = named_arrays(adapter, [first, *rivals])
+        if not rivals or arrays[first].dtype.itemsize < 8 or named == [first]:
             return
         directions = np.random.default_rng(0).standard_normal((2, *shape))
         along = [float(np.sum(to_numpy(gradient) * v)) for v in directions]
         measured = {n: [derivative(adapter.run, arrays[n], v) for v in directions] for n in (first, *rivals)}
+        exchanged = {n: loss_after_exchange(adapter.run, arrays[first], arrays[n]) for n in rivals}
     except Exception:  # the check will raise the same error
         return
     finally:
         before.restore()
         adapter.clear_saved()
+    if len(named) == 1:
+        rename(adapter, first, named[0], "the return statement of backward names")
+        return
     fitting = [name for name in rivals if np.allclose(along, measured[name], rtol=CLOSE, atol=0)]
+    fitting = [name for name in fitting if not np.isclose(exchanged[name], loss, rtol=1e-12, atol=0)]
     if len(fitting) == 1 and not np.allclose(np.abs(along), np.abs(measured[first]), rtol=CLOSE, atol=0):
-        rename(adapter, first, fitting[0])
+        rename(adapter, first, fitting[0], "finite differences show that backward returns")
+
+
+def named_arrays(adapter: Adapter, names: list[str]) -> list[str]:
+    """Return the names among `names` whose gradient has the name in the ``return`` statement of backward."""
+    if adapter.returning is None:
+        return []
+    known = adapter.returned_names()[-1:] or returned_names(adapter.returning)
+    return [name for name in names if any(name in gradient_of(k) for k in known if k)]
+
+
+def loss_after_exchange(run: Callable[[], tuple], a: Any, b: Any) -> float:
+    """Return the loss if the arrays `a` and `b` are exchanged."""
+    held = a.copy(), b.copy()
+    a[...], b[...] = held[1], held[0]
+    try:
+        return weighted_sum((1.0,), run())
+    finally:
+        a[...], b[...] = held
 
 
 def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
@@ -76,9 +110,9 @@ def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
     return (values[0] - values[1]) / (2 * h)
 
 
-def rename(adapter: Adapter, first: str, name: str) -> None:
-    """Change ``adapter.gradients``, so that the gradient of `first` belongs to the input `name`."""
-    adapter.add_note(f"finite differences show that backward returns the gradient of {name}, not of {first}")
+def rename(adapter: Adapter, first: str, name: str, why: str) -> None:
+    """Change ``adapter.gradients``, so that the gradient of `first` belongs to the input `name`. A note says `why`."""
+    adapter.add_note(f"{why} the gradient of {name}, not of {first}")
     original = adapter.gradients
 
     def gradients(dys: tuple, *rest: Any, **options: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
     self.W -= self.lr * dW              self.W = self.optimizer.update(self.W, dW)
 
 The code does not keep dW. But if the change of W is proportional to the learning rate and to dy, it is -rate * dW. So
-the gradient of W is its change in backward, divided by -rate. An optimizer such as Adam changes W in another way: then
-the change is not proportional to dy, and the checker finds no gradient.
+the gradient of W is its change in backward, divided by -rate. An optimizer such as Adam, or weight decay, changes W in
+another way: then the change is not proportional to dy, and the checker finds no gradient.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .adapters import Adapter, FoundParameter, FoundParametersAdapter
+from .adapters import Adapter, FoundParameter, FoundParametersAdapter, copy_array
 from .adapters.rates import RATE, RATES
 from .learned_names import is_weight_name, name_of
 from .nested import has_no_axes, is_array, map_leaves
 from .places import is_outside, place_name, put_at, short_names, value_at
-from .projection import projection_weights, weights_like_outputs
+from .projection import equal_outputs, projection_weights, weights_like_outputs
 from .snapshot import Snapshot, Steps, is_number_sequence
 
 SMALL = 1e-4  # a learning rate at which a weight that was updated too early has almost its old value
@@ -68,6 +68,7 @@ def with_updated_weights(adapter: Adapter, before: Snapshot) -> Adapter:
         known = {id(a) for a in adapter.parameters().values()}
         small = changes(adapter, before, rates, SMALL, 1.0)
         linear = [changes(adapter, before, rates, 2 * SMALL, 1.0), changes(adapter, before, rates, SMALL, 2.0)]
+        without_dy = changes(adapter, before, rates, SMALL, 0.0)
         large = changes(adapter, before, rates, 1.0, 1.0)
         before.restore()
         own = {s: value_at([adapter.source], s) for s in small}
@@ -76,6 +77,7 @@ def with_updated_weights(adapter: Adapter, before: Snapshot) -> Adapter:
     finally:
         before.restore()
     weights = [s for s in small if id(own[s]) not in known and all(same(c.get(s), 2 * small[s], 1e-2) for c in linear)]
+    weights = [s for s in weights if not np.any(without_dy.get(s, 0)) and is_read(adapter, before, s)]
     if not weights:
         return adapter
     names = short_names(weights, set(adapter.parameters()) | set(adapter.float_inputs()))
@@ -93,6 +95,23 @@ def with_updated_weights(adapter: Adapter, before: Snapshot) -> Adapter:
 def is_own(steps: Steps) -> bool:
     """Return True if the place is in the checked object, and not in a global or a closure of its methods."""
     return steps[0] == ("root", 0) and not any(is_outside(steps[: k + 1]) for k in range(len(steps)))
+
+
+def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
+    """Return True if the outputs depend on the weight. They do not depend on a velocity, as momentum uses it."""
+    try:
+        ys = map_leaves(copy_array, adapter.run())
+        before.restore()
+        value = value_at([adapter.source], steps)
+        if is_array(value):
+            value += 0.1 * (1 + abs(value))
+        else:
+            put_at([adapter.source], steps, (1.1 * np.asarray(value) + 0.1).tolist())
+        return not equal_outputs(map_leaves(copy_array, adapter.run()), ys)
+    except Exception:  # the changed values make forward fail, so forward reads them
+        return True
+    finally:
+        before.restore()
 
 
 def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float, factor: float) -> dict[Steps, Any]:

@@ -460,3 +460,71 @@ def test_a_number_among_the_outputs_that_backward_does_not_use(factor):
     report = check_gradients((forward, lambda dy, cache: factor * dy * np.cos(cache)), RECURRENT[0], diagnose=False)
     assert report["x"].verdict == ("right" if factor == 1 else "wrong")
     assert any("1 of 2 outputs" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("x", "w"), ("u", "v")])
+def test_the_wrong_factor_of_a_product_is_not_the_gradient_of_the_other_factor(names):
+    """The result of the wrong gradient of the first factor is the right gradient of the second factor."""
+    first, second = names
+    code = f"""
+def loss({first}, {second}):
+    return np.sum({first} * {second} ** power)
+
+def loss_backward({first}, {second}):
+    d{first} = power * {first} * {second} ** (power - 1)
+    return d{first}
+
+def loss_and_gradient({first}, {second}):
+    d{first} = power * {first} * {second} ** (power - 1)
+    return loss({first}, {second}), d{first}
+
+def loss_and_gradients({first}, {second}):
+    return loss({first}, {second}), {{"{first}": power * {first} * {second} ** (power - 1)}}
+
+class Loss:
+    forward = staticmethod(loss)
+
+    def backward(self):
+        d{first} = loss_backward(*self.given)
+        return d{first}
+
+def unnamed({first}, {second}):
+    return power * {first} * {second} ** (power - 1)
+"""
+    for power in (1, 2):
+        space = {"np": np, "power": power}
+        exec(code, space)
+        given = np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, 4))
+        loss, layer = space["loss"], space["Loss"]()
+        layer.given = given
+        forms = [(loss, space["loss_backward"]), space["loss_and_gradient"], space["loss_and_gradients"], layer]
+        forms += [(loss, space["unnamed"])] if power == 1 and names != ("x", "w") else []
+        for form in forms:
+            assert check_gradients(form, *given, diagnose=False).verdict == "wrong", form
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_the_name_of_the_gradient_decides_between_two_inputs(power):
+    def loss(x, w):
+        return np.sum(x**power * w)
+
+    def loss_backward(x, w):
+        dx = power * x ** (power - 1) * w
+        return dx
+
+    report = check_gradients((loss, loss_backward), *np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, 4)))
+    assert report["x"].verdict == "right" and any("names the gradient of x, not of w" in n for n in report.notes)
+
+
+@pytest.mark.parametrize("name", ["slope", "y_pred"])
+def test_derivatives_of_a_layer_with_two_inputs_leave_out_one_input(name):
+    """Only a loss may leave out an input, such as the targets."""
+    space = {"np": np}
+    exec(
+        f"def leaky(z, {name}):\n    return np.where(z > 0, z, {name} * z)\n"
+        f"def leaky_derivative(z, {name}):\n    return np.where(z > 0, 1, {name})\n",
+        space,
+    )
+    given = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 3, 4))
+    report = check_gradients((space["leaky"], space["leaky_derivative"]), *given)
+    assert report.verdict == ("right" if name == "y_pred" else "incomplete")

@@ -501,6 +501,16 @@ def test_an_activation_whose_backward_takes_the_input_and_returns_the_derivative
 
     check(False, Forgotten(), X)
 
+    class IgnoresTheGradient:
+        def forward(self, x):
+            self.y = sigmoid(x)
+            return self.y
+
+        def backward(self, x):  # x is dy, but the result does not depend on it
+            return self.y * (1 - self.y)
+
+    check(False, IgnoresTheGradient(), X)
+
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("elementwise", [True, False])

@@ -145,3 +145,39 @@ def test_a_network_that_also_keeps_its_gradients_is_checked_by_them():
     report = check_gradients(Keeps(), X, Y)
     assert report.ok and sorted(report.entries) == ["W1", "W2"]
     assert not any("learning rate" in note or "self.lr" in note for note in report.notes)
+
+
+class Momentum(Layer):
+    """The velocities change in proportion to the learning rate and to dy too, but forward does not read them."""
+
+    def __init__(self):
+        super().__init__(Descent)
+        self.lr, self.v, self.v0 = 0.1, np.zeros((3, 2)), np.zeros((1, 2))
+
+    def backward_pass(self, accum_grad):
+        dx = accum_grad @ self.W.T
+        self.v = 0.9 * self.v - self.lr * self.factor * self.x.T @ accum_grad
+        self.v0 = 0.9 * self.v0 - self.lr * accum_grad.sum(axis=0, keepdims=True)
+        self.W, self.w0 = self.W + self.v, self.w0 + self.v0
+        return dx
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_velocity_of_momentum_is_no_weight(factor):
+    layer = Momentum()
+    layer.factor = factor
+    report = check_gradients(layer, X, diagnose=False)
+    assert sorted(report.entries) == ["W", "w0", "x"] and report["w0"].verdict == "right"
+    assert report["W"].verdict == report.verdict == ("right" if factor == 1 else "wrong")
+
+
+def test_an_update_with_weight_decay_gives_no_gradient():
+    class Decay(Momentum):
+        def backward_pass(self, accum_grad):
+            W = self.W
+            self.W = self.W - self.lr * (self.x.T @ accum_grad + 1e-4 * self.W)
+            self.w0 = self.w0 - self.lr * accum_grad.sum(axis=0, keepdims=True)
+            return accum_grad @ W.T
+
+    report = check_gradients(Decay(), X, diagnose=False)
+    assert report.verdict == "incomplete" and sorted(report.entries) == ["w0", "x"]

@@ -60,6 +60,8 @@ class Adapter:
     container : str
         "tuple" or "list" if backward returned only one gradient, inside a tuple or a list. "flat" if the inputs are
         nested, such as ``(x, (h, c))``, and backward returned ``(dx, dh, dc)``. In all other cases, "".
+    has_keys : bool
+        True if backward returned a dictionary, whose keys are the names of the gradients.
     missing : list of str
         The inputs that have the name of a weight, such as ``W``, but for which backward returned no gradient.
     numbers : list of str
@@ -75,6 +77,7 @@ class Adapter:
     used: UsedOutputs | None = None
     adds_loss = False
     container = ""
+    has_keys = False
     targets: tuple = ()
     loss: Any = None
     cache: Any = NO_CACHE
@@ -177,7 +180,7 @@ class Adapter:
         to no input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
         """
         taken = self.parameters()
-        self.container = container_of_one(result, self.inputs)
+        self.container, self.has_keys = container_of_one(result, self.inputs), isinstance(result, dict)
         if self.container == "list":
             result = np.asarray(result, dtype=np.float64)
         self.numbers = numbers_with_gradients(result, self.input_names, self.inputs, self.returned_names)

@@ -86,7 +86,8 @@ def returned_names(function: Callable) -> list[str]:
     >>> returned_names(forward)
     ['h_t']
     """
-    function = inspect.unwrap(getattr(function, "__func__", function))
+    function = inspect.unwrap(function)  # the wrapped function may be a method
+    function = getattr(function, "__func__", function)
     if not isinstance(function, types.FunctionType):
         return []
     previous, found = None, []

@@ -14,6 +14,7 @@ from .names import argument_names
 from .refusals import pair_refusal
 
 PREDICTIONS = ("dvalues", "y_pred", "y_hat", "yhat", "pred", "preds", "prediction", "predictions", "probs", "output")
+OUTPUTS = ("y", "out", "output", "outputs")
 
 
 def needs_more(backward: Callable, outputs: int) -> bool:
@@ -29,9 +30,9 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
     receives this input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The
     other arguments receive the gradients, and then the remaining inputs, in order. If backward has an output under
     another name than forward, the names are not used: the arguments receive the gradients, the outputs and the inputs,
-    in this order. The backward of a loss may
-    take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The predictions are then ``self.output``
-    or the first input.
+    in this order. But if the last arguments have usual names of outputs, such as ``out``, the inputs come before the
+    outputs. The backward of a loss may take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The
+    predictions are then ``self.output`` or the first input.
 
     Examples
     --------
@@ -67,7 +68,9 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
             elif not free or len(names) <= len(inputs):
                 given = []
         arguments = bind_arguments(names, inputs, given, kept["outputs"])
-        in_order = [*given, *kept["ys"], *inputs.values()]
+        ys = kept["ys"]
+        ends_with_outputs = all(n.lower() in OUTPUTS and n not in inputs for n in names[-len(ys) :])
+        in_order = [*given, *inputs.values(), *ys] if ends_with_outputs else [*given, *ys, *inputs.values()]
         if arguments is None and len(names) == len(in_order):  # backward calls an output by another name than forward
             arguments = in_order
         if arguments is None:

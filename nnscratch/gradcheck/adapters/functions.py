@@ -17,6 +17,7 @@ from .calls import (
     required_names,
     returned_names,
 )
+from .matching import is_of_loss
 from .names import function_name
 from .outputs import UsedOutputs, losses_of
 from .refusals import pair_refusal, value_and_gradient_refusal
@@ -125,7 +126,7 @@ class PairAdapter(Adapter):
                 # For example, quantile(y, p, q) returns one loss for each element, and
                 # quantile_gradient(y, p, q) returns the derivatives of these losses.
                 self.add_note(f"{function_name(self.backward)} takes no dy, so the checker multiplied its result by dy")
-                self.is_loss = True
+                self.is_loss = any(map(is_of_loss, self.input_names))
                 return dys[0] * result
         return result
 

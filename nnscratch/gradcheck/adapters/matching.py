@@ -237,6 +237,17 @@ def label_rank(name: str) -> int:
     return 1 if name in ("y", "Y") else 2
 
 
+def is_of_loss(name: str) -> bool:
+    """Return True if the name says that the array contains predictions or targets, the inputs of a loss.
+
+    Examples
+    --------
+    >>> [is_of_loss(name) for name in ("y_pred", "outputs", "target", "x", "slope")]
+    [True, True, True, False, False]
+    """
+    return bool((TARGETS | PREDICTED) & set(words_of(name)))
+
+
 def is_target_name(name: str) -> bool:
     """Return True if `name` is a usual name of data, targets or settings, and not of predictions.
 

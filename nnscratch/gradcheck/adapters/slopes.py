@@ -104,7 +104,8 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool =
 
     A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, the result is twice as large
     too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear. If
-    `by_name` is False, only the second rule is used.
+    `by_name` is False, only the second rule is used, and `slope` must not ignore its argument: a backward that ignores
+    dy is wrong.
 
     Examples
     --------
@@ -121,6 +122,7 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool =
     try:
         with np.errstate(all="ignore"):
             y, once, twice = function(x.copy()), slope(x.copy()), slope(2 * x)
+            elsewhere = once if by_name else slope(1 - 2 * x)
         if not (is_array(y) and is_array(once) and y.shape == x.shape):
             return False
         if once.shape != x.shape and not is_jacobian(once, x):
@@ -128,6 +130,8 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool =
         same_name = names is not None and names == argument_names(function, 1)
         if by_name and (same_name or takes_output(function, slope)):
             return True
+        if not by_name and equal_arrays(np.asarray(elsewhere), np.asarray(once)):
+            return False
         return not equal_arrays(np.asarray(twice), 2 * np.asarray(once))
     except Exception:  # the check runs this code again and reports the error
         return False

@@ -384,6 +384,13 @@ def test_an_output_may_have_another_name_in_backward():
         assert given[0] is dh and given[1].tolist() == [4, 4] and given[2] is x and given[3] is h
 
 
+def test_an_output_with_its_usual_name_may_come_last_in_backward():
+    x, w, dy = np.ones(2), np.full(2, 3.0), np.full(2, 5.0)
+    forward = lambda x, w: x + w  # noqa: E731
+    given = called(forward, lambda dout, inputs, kernel, out: (dout, inputs, kernel, out), (x, w), (dy,))
+    assert given[0] is dy and given[1] is x and given[2] is w and given[3].tolist() == [4, 4]
+
+
 def test_the_backward_of_a_loss_may_take_the_targets_first():
     logits, t, kept = np.ones(2), np.zeros(2), np.full(2, 7.0)
     forward = lambda logits, t: loss(logits, t)  # noqa: E731
