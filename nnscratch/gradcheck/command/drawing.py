@@ -192,7 +192,8 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
     """Return the shape of each argument that the family contains. Use each shape of the family at most once.
 
-    If no argument has a usual name of "x", and the family contains no "h", the argument ``h`` gets the shape of "x".
+    A function may call its input ``h``. So the argument ``h`` gets the shape of "x" if no argument has a usual name of
+    "x", and the family contains no "h".
     """
     found: dict[str, str] = {}
     left = dict(known)

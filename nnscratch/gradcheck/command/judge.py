@@ -81,7 +81,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
         if is_scaled and convention == "sum":
-            with contextlib.suppress(WorkerFailed):  # without this second check, the report only lacks a note
+            with contextlib.suppress(WorkerFailed):  # if this check fails, the report only lacks a note
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
                     result.why += "; right with --convention mean"

@@ -45,8 +45,9 @@ class ForwardGraph:
         For each array inside forward, the operations that compute the array, and the operations that have the array as
         an active operand. In both dictionaries, the key of an array is its `content_key`.
     can_be_wrong : set of (tuple, int), or None
-        Edges as pairs (key in `families`, index of an operand, or -1 for the result). Only at these edges can a single
-        mistake of backward explain all wrong gradients. None if no edge has been ruled out.
+        Edges as pairs (key in `families`, index of an operand, or -1 for the result). If one
+        mistake of backward explains all wrong gradients, this mistake is at one of these edges. None if the mistake may
+        be at any edge.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
@@ -89,7 +90,7 @@ class ForwardGraph:
                 keys = tuple(content_key(v) for v in values)
                 if keys not in of_count or is_better_name(name, of_count[keys][1]):
                     of_count[keys] = (values, name)
-                alone = found.setdefault(1, {})  # this entry contains the value in each iteration as a separate array
+                alone = found.setdefault(1, {})  # here, each iteration has its own entry
                 for key, value in zip(keys, values, strict=True) if 1 < len(nodes) <= MAX_LAYERS else ():
                     alone.setdefault((key,), ([value], name))
         return found

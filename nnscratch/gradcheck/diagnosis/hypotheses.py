@@ -10,8 +10,8 @@ random direction v, the tester compares two numbers:
     <given, v>                        the derivative along v according to backward
     (f(x + h v) - f(x - h v)) / 2h    the derivative of the changed forward along v
 
-Here <given, v> is the sum of the products of the elements. If the hypothesis is right, the two numbers are equal. So
-two forward passes test a hypothesis about all arrays together, even if the arrays are large.
+Here <given, v> is the sum of the products of the elements of given and v. If the hypothesis is right, the two numbers
+are equal. So two forward passes test a hypothesis about all arrays together, even if the arrays are large.
 
 The error of backward along v is the difference between <given, v> and the derivative of the unchanged forward. The
 tester compares the two numbers along three random directions. It accepts a hypothesis if, along each direction, they

@@ -94,8 +94,8 @@ def cut_some_rounds(
 ) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward counts an operand only in some iterations of a loop.
 
-    Backward counts only the first iteration, only the last, all except the first, or all except the last. `state` is
-    True if this operand, operand `j` of the operations `nodes`, comes from an earlier iteration.
+    Backward counts only the first iteration, only the last, all except the first, or all except the last. The
+    operand is operand `j` of the operations `nodes`. `state` is True if it comes from an earlier iteration.
     """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}

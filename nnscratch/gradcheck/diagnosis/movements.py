@@ -164,10 +164,10 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets: the operands and results of which one wrong gradient can explain all errors, or some errors.
+    """Return two sets: the operands and results of forward at which backward may have made its only mistake.
 
-    The first set contains the operands and results for which one wrong gradient can explain the errors of all arrays.
-    For those in the second set, one wrong gradient can explain the errors of at least one array. An item of a set is a
+    For an operand or result in the first set, a wrong gradient can explain the errors of all arrays. In the second set,
+    a wrong gradient can explain the errors of at least one array. An item of a set is a
     pair (key in `graph.families`, j), where j is the index of the operand, or -1 for the result.
     """
     together, alone = set(), set()

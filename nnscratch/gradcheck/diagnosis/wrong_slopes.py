@@ -28,13 +28,13 @@ from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 # Operations that are also tested alone if they are a part of a function, as tanh is in phi(u) = 1 + tanh(u).
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these functions gives a factor in the chain rule
-FEW = 8  # with fewer than FEW elements in all arrays together, phi'(u) times a constant is tested too
+FEW = 8  # if all arrays together have fewer than FEW elements, phi'(u) times a constant is tested too
 MAX_THRESHOLDS = 100  # if u has more than this number of elements, masks with other thresholds are not tested
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about functions y = phi(u) in forward: backward uses another factor instead of phi'(u)."""
+    """Yield hypotheses about functions y = phi(u) in forward: backward uses a wrong factor instead of phi'(u)."""
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for every_source, j, every_sink, block in find_functions(graph):
         active = [pair for pair in zip(every_source, every_sink, strict=True) if pair[0].active[j]]
@@ -140,7 +140,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield what `alternative_slopes` yields, for the factors phi'(y), and phi'(a) for other arrays a of y's shape."""
+    """Yield what `alternative_slopes` yields, for phi' at a wrong array: at y, or at another array with y's shape."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):

@@ -1,4 +1,4 @@
-"""Find occurrences of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
+"""Find occurrences of an array in forward whose gradient backward leaves out, adds twice, or subtracts.
 
 If forward uses an array w as an operand several times, each of these operands is an occurrence of w. For example,
 x @ w + h @ w contains two occurrences of w. The gradient of w is a sum with one part for each occurrence. A wrong
@@ -28,7 +28,7 @@ Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward leaves out the gradient of one operand, or of this operand in some iterations of a loop."""
+    """Test whether backward leaves out the gradient of one use of an array, in all or in some iterations of a loop."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
