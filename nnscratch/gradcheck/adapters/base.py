@@ -19,7 +19,7 @@ NO_CACHE = object()  # used as the cache if forward returned no cache; it is not
 class Adapter:
     """The interface between the checker and the code: named arrays, `run` for forward, `gradients` for backward.
 
-    A subclass defines `run` and `gradients`. It overrides other methods if its form of code needs other versions.
+    A subclass defines `run` and `gradients`. It may override the other methods too.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
 
     The new backward adds the other arguments, and calls the old backward. An argument with the name of an input
     receives this input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The
-    other arguments receive the gradients, and then the remaining inputs, in order. If backward has an output under
+    other arguments receive the gradients, and then the remaining inputs, in order. If backward calls an output by
     another name than forward, the names are not used: the arguments receive the gradients, the outputs and the inputs,
     in this order. But if the last arguments have usual names of outputs, such as ``out``, the inputs come before the
     outputs. The backward of a loss may take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The

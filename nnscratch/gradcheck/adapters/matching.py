@@ -19,7 +19,7 @@ TARGETS = frozenset(
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
 OPERANDS = frozenset("abcuv")  # usual names of the arguments of an operation, such as a * b
-FEW = 12  # with more than FEW inputs, there are too many assignments of gradients to inputs to compare all
+FEW = 12  # for more than FEW inputs, do not compare all assignments of gradients to inputs: there are too many
 
 
 @dataclass

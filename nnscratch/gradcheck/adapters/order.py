@@ -197,7 +197,7 @@ def array_outside(function: Callable, names: list[str]) -> Any:
     except (TypeError, ValueError):
         return None
     held |= read.nonlocals
-    if any(n in read.globals for n in names):  # a global x is in read.globals also if the function reads only self.x
+    if any(n in read.globals for n in names):  # a global x is in read.globals even if the function reads only self.x
         loaded = {s.argval for s in dis.get_instructions(inspect.unwrap(function)) if s.opname == "LOAD_GLOBAL"}
         held |= {n: read.globals[n] for n in names if n in loaded}
     return next((held[n] for n in names if is_array(held.get(n))), None)

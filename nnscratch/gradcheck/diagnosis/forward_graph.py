@@ -114,7 +114,10 @@ class ForwardGraph:
                     yield turned, transpose_of(name)
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
-        """Return True if a wrong gradient of operand `j` of `nodes` (-1: of their result) can explain all errors."""
+        """Return True if a wrong gradient of one operand or result can explain all errors of backward.
+
+        It is operand `j` of the operations `nodes`, or their result if `j` is -1.
+        """
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
@@ -231,7 +234,7 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of operand `j` of `nodes` (-1: of their result), for the report."""
+        """Return the source text of operand `j` of `nodes`, or of their result if `j` is -1, for the report."""
         if j >= 0:
             names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # several in sum([a, b, c])
             return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")

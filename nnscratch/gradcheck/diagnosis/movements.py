@@ -64,7 +64,7 @@ class Movements:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
         `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
-        directions move this array. Then the equations may have several solutions, and show nothing. In
+        directions move this array. Then the equations may have several solutions. In
         this case, return True if at most three arrays are wrong. If more than three arrays are wrong, return False,
         because the tests of many results would take too long.
         """

@@ -126,7 +126,7 @@ def equals(used: np.ndarray, values: Any) -> bool:
 def one_index_used(
     used: np.ndarray, R: np.ndarray, axis: int, roles: dict[int, str]
 ) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if `used` contains the part of `R` at one index of an axis at all indices."""
+    """Yield (rank, mistake, evidence) if all parts of `used` along an axis equal one part of `R`, such as R[0]."""
     n, noun = R.shape[axis], {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
     for k in range(n) if n > 1 else ():
         at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"

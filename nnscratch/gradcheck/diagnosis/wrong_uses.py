@@ -121,7 +121,7 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Test whether backward leaves out or repeats the part of one occurrence in some iterations of a loop."""
+    """Test whether backward leaves out or repeats one occurrence in some iterations of a loop."""
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
         return

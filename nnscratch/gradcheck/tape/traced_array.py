@@ -20,7 +20,7 @@ running: list[Any] = []  # the tapes that are running, in the order in which the
 class TracedArray(np.ndarray):
     """An array that reports each operation on it to the running tape."""
 
-    __array_priority__ = 1000.0  # with this, NumPy's other operations return traced arrays too
+    __array_priority__ = 1000.0  # NumPy's other operations return the class with the highest priority
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # a fast path for the usual case
