@@ -120,10 +120,10 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
 def divergences(sample_rate: float, noise_multiplier: float) -> list[float]:
     """Return rdp(alpha) of one step for each alpha in `ORDERS`.
 
-    If there is much noise, it is infinity for each alpha that is not an integer. Epsilon is a minimum over all alpha,
-    and the integers alone give an epsilon that is valid and at most a little larger.
+    If there is much noise and q < 1, it is infinity for each alpha that is not an integer. Epsilon is a minimum over
+    all alpha. The integers alone give an epsilon that is valid, and at most 5 % larger if it is below 20.
     """
-    much = at_least("noise_multiplier", noise_multiplier, 0) > MUCH_NOISE
+    much = at_least("noise_multiplier", noise_multiplier, 0) > MUCH_NOISE and _check_rate(sample_rate) != 1
     return [
         math.inf if much and alpha % 1 else renyi_divergence(sample_rate, noise_multiplier, alpha) for alpha in ORDERS
     ]

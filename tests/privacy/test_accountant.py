@@ -111,3 +111,8 @@ def test_with_much_noise_epsilon_does_not_need_the_infinite_series(monkeypatch):
     assert just_below * 0.99 < just_above < just_below * 1.02
     assert epsilon(100_000, 0.5, 1e3, 1e-5) == pytest.approx(0.6158, abs=1e-4)
     assert epsilon(10, 0.5, 1e308, 1e-5) < 0.11
+
+
+def test_epsilon_without_sampling_shrinks_with_more_noise_also_at_much_noise():
+    found = [epsilon(10**6, 1.0, noise, 1e-5) for noise in (99.9, accountant.MUCH_NOISE, 100.1, 101.0)]
+    assert found == sorted(found, reverse=True)
