@@ -37,7 +37,7 @@ def test_what_is_no_array_at_all_is_refused():
         backend.array_module("x")
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:²", "CPU", ""])
 def test_an_unknown_device_is_refused_by_name(device):
     with pytest.raises(ValueError, match=f'device must be "cpu", "cuda" or "cuda:N", got {device!r}'):
         backend.to_device(np.ones(1), device)

@@ -47,6 +47,18 @@ def test_a_forked_child_computes_with_threads_of_its_own(work):
     assert status == 0
 
 
+def test_no_function_has_no_result():
+    assert backend.run_concurrently([]) == []
+
+
+@pytest.mark.parametrize("limit", ["", "0", "x", "-1", "\u00b2"])
+def test_a_limit_that_is_no_number_is_no_limit(monkeypatch, limit):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = backend.num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert backend.num_threads() == cores
+
+
 def test_a_concurrent_call_inside_another_does_not_wait_for_a_free_thread():
     code = (
         "import faulthandler; faulthandler.dump_traceback_later(20, exit=True)\n"

@@ -90,7 +90,8 @@ def module_for(device: str) -> ModuleType:
     """
     if device == "cpu":
         return np
-    if not isinstance(device, str) or (device != "cuda" and not (device.startswith("cuda:") and device[5:].isdigit())):
+    name, _, digits = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if device != "cuda" and not (name == "cuda" and digits.isdecimal()):
         raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got {device!r}')
     cupy, number = _cupy(device), int(device[5:] or 0)
     try:

@@ -27,7 +27,7 @@ def num_threads() -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) > 0 else cores
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     [1, 2]
     """
 
-    if _inside_concurrent.get() or sys.platform == "emscripten":
+    if not functions or _inside_concurrent.get() or sys.platform == "emscripten":
         return [function() for function in functions]
 
     def call(function: Callable[[], Any]) -> Any:

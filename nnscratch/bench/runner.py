@@ -362,7 +362,7 @@ def run(
         raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
     if threads is None:  # a limit in the environment applies to every library, not only to one BLAS
         limits = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
-        threads = next((int(text) for text in limits if text.isdigit() and int(text) > 0), None)
+        threads = next((int(text) for text in limits if text.isdecimal() and int(text) > 0), None)
     runs = []
     for heading, name in kernels_to_run(kernel):
         environment = environment_for(name, threads)

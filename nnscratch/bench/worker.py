@@ -35,7 +35,7 @@ def threads() -> int:
     """Return how many threads a library may use: OMP_NUM_THREADS, or all cores if it is not set."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(limit) if limit.isdigit() and int(limit) > 0 else cores
+    return int(limit) if limit.isdecimal() and int(limit) > 0 else cores
 
 
 def peak_memory() -> int | None:

@@ -245,7 +245,7 @@ class Batches:
             raise ValueError(f"drop_last leaves no batch: there are {len(y)} rows, and batch_size is {batch_size}")
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.y), self.batch_size)
+        full, rest = divmod(len(self.y), positive_int("batch_size", self.batch_size))
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Any, Array]]:

@@ -254,7 +254,7 @@ def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
 
     The arrays have the order of the optimiser's parameters.
     """
-    if all(key.isdigit() for key in saved):  # older checkpoints have numbers instead of names
+    if all(key.isdecimal() for key in saved):  # older checkpoints have numbers instead of names
         return _in_order(saved)
     names = parameter_names(trainer)
     if set(names) != saved.keys():

@@ -29,7 +29,7 @@ def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:
     >>> number_of_ranks({"OMPI_COMM_WORLD_SIZE": "4"}), number_of_ranks({"PATH": "/bin"})
     (4, 1)
     """
-    return max((int(environment[name]) for name in SIZES if environment.get(name, "").isdigit()), default=1)
+    return max((int(environment[name]) for name in SIZES if environment.get(name, "").isdecimal()), default=1)
 
 
 def check_number_of_ranks() -> None:

@@ -160,6 +160,14 @@ def test_drop_last_leaves_out_a_batch_that_is_not_full(rows, size, sizes):
         Batches(np.zeros(3), np.zeros(3), 4, drop_last=True)
 
 
+@pytest.mark.parametrize("size", [0, -2, 1.5, True])
+def test_a_batch_size_that_is_changed_later_is_checked(size):
+    batches = Batches(np.zeros(3), np.zeros(3), 2)
+    batches.batch_size = size
+    with pytest.raises(ValueError, match="batch_size must be"):
+        next(iter(batches))
+
+
 def epoch(batches):
     return np.concatenate([labels for _, labels in batches]).tolist()
 
