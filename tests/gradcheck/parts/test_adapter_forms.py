@@ -663,3 +663,80 @@ def test_an_adapter_without_forward_and_backward():
             method()
     assert adapter.parameters() == adapter.complex_parameters() == {} and adapter.cached() == ()
     assert adapter.prepare() is None and adapter.clear_saved() is None and adapter.unused_saved() == []
+
+
+# --- the arguments of backward in a pair -----------------------------------------------------------------------------
+
+
+def given_by(forward, backward, *inputs, dys=None):
+    """Return the gradients of a pair, and its adapter. The default of ``dys`` is 2 for each output."""
+    adapter = PairAdapter(forward, backward, inputs)
+    ys = adapter.run()
+    return adapter.gradients(dys or tuple(2 * np.ones_like(y) for y in ys)), adapter
+
+
+def squares(y, p):
+    return (y - p) ** 2
+
+
+def test_derivatives_of_the_loss_of_each_element_are_multiplied_by_dy():
+    def squares_gradient(y, p):
+        return 2 * (p - y)
+
+    def squares_backward(y, p):
+        return 2 * (p - y)
+
+    def sums_gradient(y, p):
+        return 2 * (p - y).sum(axis=1)
+
+    given, adapter = given_by(squares, squares_gradient, X, X + 3)
+    (gradient,) = given.values()
+    assert gradient.tolist() == [[12, 12, 12]] and adapter.is_loss
+    assert adapter.notes[0] == "squares_gradient takes no dy, so the checker multiplied its result by dy"
+    for backward in (squares_backward, sums_gradient):  # they are not multiplied
+        _, adapter = given_by(squares, backward, X, X + 3)
+        assert not adapter.is_loss and not any("multiplied" in note for note in adapter.notes)
+
+
+def test_an_argument_of_backward_has_the_default_of_forward():
+    def forward(x, scale=3.0):
+        return scale * x
+
+    def backward(dy, x, scale):
+        return scale * dy + 0 * x
+
+    assert given_by(forward, backward, X)[0]["x"].tolist() == [[6, 6, 6]]
+    assert given_by(forward, backward, X, 5.0)[0]["x"].tolist() == [[10, 10, 10]]
+
+
+def test_the_last_argument_is_the_cache_also_if_it_has_the_name_of_an_input():
+    assert given_by(lambda x: (2 * x, 7.0), lambda dy, x: x * dy, X)[0]["x"].tolist() == [[14, 14, 14]]
+
+    def two(x):
+        return 2 * x, 3 * x, 7.0
+
+    def backward(dy, cache, dz):
+        return cache * dy + dz
+
+    assert given_by(two, backward, X, dys=(X, 2 * X))[0]["x"].tolist() == (9 * X).tolist()
+
+
+def test_an_output_that_backward_reads_has_the_name_that_no_input_has():
+    def forward(x):
+        if x.size == 0:
+            return x
+        out = 3 * x
+        return out
+
+    assert given_by(forward, lambda dy, out: dy * out, X)[0]["x"].tolist() == (6 * X).tolist()
+
+
+def test_a_cache_is_that_of_the_last_forward():
+    results = [3 * X, (3 * X, "cache")]
+    adapter = PairAdapter(lambda x: results.pop(), lambda dy, cache: dy, (X,))
+    adapter.run()
+    assert adapter.cached() == "cache"
+    adapter.run()
+    assert adapter.cached() == ()
+    (ys,) = PairAdapter(lambda x: (3 * x,), lambda dy: 3 * dy, (X,)).run()  # a tuple with one output is no cache
+    assert [y.tolist() for y in ys] == [(3 * X).tolist()]
