@@ -877,3 +877,31 @@ def test_the_first_forward_is_undone():
     assert result.tolist() == (2 * X).tolist() and attribute is None and not hasattr(layer, "count") and X[0] == 1
     error, attribute = try_forward(layer, layer.forward, ("x", 1))
     assert isinstance(error, TypeError) and attribute is None
+
+
+def test_a_backward_with_the_argument_of_forward_may_be_a_derivative():
+    class Cube:
+        def forward(self, z):
+            return z**3
+
+        def backward(self, z):
+            return 3 * z**2
+
+    class Triple:
+        def forward(self, z):
+            return 3 * z
+
+        def backward(self, z):  # it is linear, so z is the incoming gradient
+            return 3 * z
+
+    class Curved(Cube):
+        def forward(self, x):
+            self.x = x
+            return x**3
+
+        def backward(self, dy):
+            return 3 * self.x**2 * dy
+
+    assert ran(Cube())[1] == {"z": (3 * X**2 * DY).tolist()}
+    assert ran(Triple())[1] == {"z": (3 * DY).tolist()}
+    assert ran(Curved())[1] == {"x": (3 * X**2 * DY).tolist()}
