@@ -13,8 +13,8 @@ from .module import Module
 _open_blocks: dict[int, tuple[Module, bool, tuple[int, ...]]] = {}
 """Each key is the id of a module inside `eval_mode` blocks. The value is the module, its mode before the first block,
 and the identifier of the thread of each block."""
-_trained_by: dict[int, int] = {}
-"""Each key is the id of a module inside a `one_thread_trains` block. The value is the identifier of the thread."""
+_training: list[tuple[int, tuple[Module, ...]]] = []
+"""The identifier of the thread and the modules of each `one_thread_trains` block."""
 _lock = threading.Lock()
 
 
@@ -23,8 +23,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     here = threading.get_ident()
-    for key in [key for key, thread in _trained_by.items() if thread != here]:
-        del _trained_by[key]
+    _training[:] = [block for block in _training if block[0] == here]
     for module, mode, threads in list(_open_blocks.values()):
         _set_blocks(module, mode, tuple(thread for thread in threads if thread == here))
 
@@ -129,32 +128,39 @@ def one_thread_trains(*outer: Module) -> Iterator[None]:
         Another thread is inside such a block, `eval_mode` or `eval_with_backward` with one of the modules, or with a
         module inside them.
     """
-    modules = [module for given in outer for module in given.modules()]
+    block = threading.get_ident(), outer
     with _lock:
-        _refuse_if_another_thread_trains(modules)
-        _refuse_if_another_thread_evaluates(modules)
-        new = [id(module) for module in modules if id(module) not in _trained_by]  # blocks may be nested
-        _trained_by.update(dict.fromkeys(new, threading.get_ident()))
+        _refuse_if_another_thread_trains(outer)
+        _refuse_if_another_thread_evaluates(outer)
+        _training.append(block)
     try:
         yield
     finally:
         with _lock:
-            for key in new:
-                _trained_by.pop(key, None)
+            if block in _training:  # not after a fork in another thread
+                _training.remove(block)
 
 
-def _refuse_if_another_thread_trains(modules: Sequence[Module]) -> None:
+def _refuse_if_another_thread_trains(outer: Sequence[Module]) -> None:
     here = threading.get_ident()
-    for module in modules:
-        if _trained_by.get(id(module), here) != here:
-            raise _in_use(module)
+    others = [module for thread, modules in _training if thread != here for module in modules]
+    if others:  # only then list all modules, which takes long in each step of a large model
+        used = {id(module) for module in _all_modules(others)}
+        for module in _all_modules(outer):
+            if id(module) in used:
+                raise _in_use(module)
 
 
-def _refuse_if_another_thread_evaluates(modules: Sequence[Module]) -> None:
+def _refuse_if_another_thread_evaluates(outer: Sequence[Module]) -> None:
     here = threading.get_ident()
-    for module in modules:
-        if id(module) in _open_blocks and any(thread != here for thread in _open_blocks[id(module)][2]):
-            raise _in_use(module)
+    if any(thread != here for _, _, threads in _open_blocks.values() for thread in threads):
+        for module in _all_modules(outer):
+            if id(module) in _open_blocks and any(thread != here for thread in _open_blocks[id(module)][2]):
+                raise _in_use(module)
+
+
+def _all_modules(outer: Sequence[Module]) -> list[Module]:
+    return [module for given in outer for module in given.modules()]
 
 
 def _in_use(module: Module) -> RuntimeError:
