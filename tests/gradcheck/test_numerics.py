@@ -333,3 +333,24 @@ def test_a_progress_bar_is_shown_for_long_checks_on_a_terminal_only(monkeypatch,
     monkeypatch.setattr(cost, "BAR_SECONDS", 0.0)
     assert check_gradients(affine(), X, rng(2).normal(size=(3, 2)), mode="full").ok
     assert "gradient check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor", [1, 1.005])
+def test_float32_inside_float64_code_with_relu(factor):
+    """Steps for float32 cross kinks of ReLU. Gradients that differ from the numeric ones by 0.5 % are wrong."""
+
+    def forward(x, w, v):
+        h = np.maximum(x @ w, 0).astype(np.float32)
+        return np.exp(0.3 * h @ v), (x, w, v, h)
+
+    def backward(dy, cache):
+        x, w, v, h = cache
+        d = dy * np.exp(0.3 * h @ v) * 0.3
+        dh = d @ v.T * (h > 0)
+        return dh @ w.T, x.T @ dh, factor * h.T @ d
+
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(20, 6)), rng.normal(size=(6, 10)), 0.3 * rng.normal(size=(10, 4))
+    report = check_gradients((forward, backward), *given, diagnose=False)
+    assert report["v"].verdict == ("right" if factor == 1 else "wrong")
+    assert report["x"].verdict == report["w"].verdict == "right"
