@@ -33,6 +33,7 @@ import numpy as np
 
 from ..module import Module
 from ..parameter import Parameter
+from .adapters import copy_array
 from .learned_names import is_learned_name, is_setting_name, is_weight_name, name_of
 from .nested import (
     array_module,
@@ -42,6 +43,7 @@ from .nested import (
     is_float,
     is_writeable,
     leaves,
+    map_leaves,
     share_memory,
     to_numpy,
 )
@@ -189,20 +191,34 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 
 
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
-    """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite."""
+    """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite.
+
+    The outputs that are not checked count too.
+    """
     candidates = [u for u in candidates if is_writeable(u.array) and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:
         return
-    rng = np.random.default_rng(0)
-    if not any(outputs_move(projection, candidates, size, rng) for size in CHANGES):
+    rng, outputs = np.random.default_rng(0), projection.outputs
+    if projection.adapter.left_out:
+        projection.back_to_start()
+        outputs = *outputs, *map_leaves(copy_array, forward_and_left_out(projection)[len(outputs) :])
+    if not any(outputs_move(projection, outputs, candidates, size, rng) for size in CHANGES):
         return  # the usual case: two forward passes show that no array changes the outputs
     for u in candidates:
-        if any(outputs_move(projection, [u], size, rng) for size in CHANGES):
+        if any(outputs_move(projection, outputs, [u], size, rng) for size in CHANGES):
             yield u
 
 
-def outputs_move(projection: Projection, changed: list[Unchecked], size: float, rng: np.random.Generator) -> bool:
-    """Change some arrays, run forward, and return True if the outputs change.
+def forward_and_left_out(projection: Projection) -> tuple:
+    """Run forward. Return the outputs that are checked, followed by the outputs that are not."""
+    ys = projection.adapter.run()
+    return *ys, *projection.adapter.left_out
+
+
+def outputs_move(
+    projection: Projection, outputs: tuple, changed: list[Unchecked], size: float, rng: np.random.Generator
+) -> bool:
+    """Change some arrays, run forward, and return True if it does not return `outputs`.
 
     If `changed` contains one array, return False if forward overwrites this array.
     """
@@ -215,8 +231,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         u.array[...] += array_module(u.array).asarray(step)
         new.append(u.array.copy())
     try:
-        ys = projection.adapter.run()
-        moved = not equal_outputs(projection.outputs, ys)
+        moved = not equal_outputs(outputs, forward_and_left_out(projection))
     except Exception:  # the changed values make forward fail, so forward reads these arrays
         moved = True
     if moved and len(changed) == 1:

@@ -784,3 +784,37 @@ def test_a_network_that_holds_its_data_and_updates_itself_is_refused():
 
     with pytest.raises(TypeError, match=r"Network.backprop\(\) takes no arguments.*check_gradients\(\(forward, loss"):
         check_gradients(Network())
+
+
+@pytest.mark.parametrize("with_gradient", [True, False])
+def test_a_weight_that_changes_only_an_unchecked_output_needs_a_gradient(with_gradient):
+    """The encoder of a VAE: backward takes the gradient of mu only, so logvar = x V is not checked."""
+
+    class Encoder:
+        def __init__(self):
+            self.W, self.V = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2))
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W, x @ (self.W if with_gradient else self.V)
+
+        def backward(self, dmu):
+            self.dW = self.x.T @ dmu
+            return dmu @ self.W.T
+
+    report = check_gradients(Encoder(), X)
+    assert report.verdict == ("right" if with_gradient else "incomplete")
+    assert with_gradient or any("V changes the outputs" in trap.message for trap in report.traps)
+
+
+def test_the_gradient_of_a_bias_among_the_inputs_has_no_row_axis():
+    """``b -= lr * db`` is an error in NumPy if b is a vector and db is a matrix."""
+    w, b = RNG.normal(size=(X.shape[1], 2)), RNG.normal(size=2)
+    for keepdims, verdict in ((False, "right"), (True, "wrong")):
+
+        def backward(dy, cache, keepdims=keepdims):
+            x, w = cache
+            return dy @ w.T, x.T @ dy, dy.sum(axis=0, keepdims=keepdims)
+
+        report = check_gradients((lambda x, w, b: (x @ w + b, (x, w)), backward), X, w, b)
+        assert report["b"].verdict == verdict

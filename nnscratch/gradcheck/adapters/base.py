@@ -55,6 +55,10 @@ class Adapter:
         losses.
     used : UsedOutputs or None
         The outputs that are checked, or None for all outputs.
+    inputs_are_data : bool
+        True if all weights are attributes of an object, so that no input of forward is a weight.
+    left_out : tuple
+        The outputs of the latest forward that are not checked.
     adds_loss : bool
         True if backward takes a gradient for all outputs except the losses, and adds the gradients of the losses.
     container : str
@@ -74,7 +78,9 @@ class Adapter:
     accumulates = False
     returns_cache = False
     is_loss = False
+    inputs_are_data = False
     used: UsedOutputs | None = None
+    left_out: tuple = ()
     adds_loss = False
     container = ""
     has_keys = False
@@ -200,8 +206,10 @@ class Adapter:
             self.container, result = "flat", nested
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = outside or match.surplus, match.missing
-        arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
-        given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in match.given.items()}
+        given = match.given
+        if self.inputs_are_data:  # for a weight, a row axis is a mistake: then `b -= lr * db` is an error in NumPy
+            arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
+            given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in given.items()}
         return {f"input {name}" if name in taken else name: g for name, g in given.items()}
 
     def _without_row_axis(self, name: str, gradient: Any, array: Any) -> Any:

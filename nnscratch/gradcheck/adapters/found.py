@@ -108,6 +108,11 @@ class FoundParametersAdapter(Adapter):
         return self.inner.is_loss
 
     @property
+    def left_out(self) -> tuple:
+        """The outputs of the latest forward that are not checked."""
+        return self.inner.left_out
+
+    @property
     def returns_cache(self) -> bool:
         """True if the forward of `inner` returns its cache."""
         return self.inner.returns_cache

@@ -27,6 +27,8 @@ class ObjectAdapter(Adapter):
         The methods to use. The default is ``forward``, ``predict`` or ``__call__``, and ``backward``.
     """
 
+    inputs_are_data = True
+
     def __init__(self, instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None):
         self.instance = instance
         self.forward_method = forward or next(
@@ -94,7 +96,7 @@ class ObjectAdapter(Adapter):
 
     def run(self) -> tuple:
         result = self.forward_method(*self.inputs)
-        self.cache, self.used = NO_CACHE, None
+        self.cache, self.used, self.left_out = NO_CACHE, None, ()
         if not isinstance(result, tuple):
             return (result,)
         if len(result) > 1 and self._returns_cache(result):
@@ -112,6 +114,7 @@ class ObjectAdapter(Adapter):
         if not taken and not losses_of(ys):
             return ys
         self.used = self.choose_outputs(ys, taken)
+        self.left_out = tuple(y for i, y in enumerate(ys) if i not in self.used.checked)
         return tuple(ys[i] for i in self.used.checked)
 
     def _returns_cache(self, result: tuple) -> bool:
@@ -154,6 +157,8 @@ class ObjectAdapter(Adapter):
 
 class LossObjectAdapter(ObjectAdapter):
     """An object whose ``loss(x, t)`` returns (loss, grads), or whose ``gradient(x, t)`` returns the gradients."""
+
+    inputs_are_data = False
 
     def __init__(self, instance: Any, inputs: tuple):
         self.instance = instance

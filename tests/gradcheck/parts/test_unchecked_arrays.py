@@ -127,7 +127,9 @@ def test_a_count_of_the_calls_moves_no_array():
         return x * layer.calls
 
     projection = of_layer(counts, calls=0, unused=X.copy())
-    assert not outputs_move(projection, unchecked_arrays(projection), 1e-3, np.random.default_rng(0))
+    assert not outputs_move(
+        projection, projection.outputs, unchecked_arrays(projection), 1e-3, np.random.default_rng(0)
+    )
     assert moving_numbers(of_layer(counts, calls=0, w=2.0)) == []
 
 
@@ -150,7 +152,9 @@ def test_a_change_of_one_array_is_taken_back():
     w = X.copy()
     projection = of_layer(lambda layer, x: x * layer.w, w=w)
     u = Unchecked(w, [(("root", 0), ("item", 0), ("attribute", "w"))])
-    assert outputs_move(projection, [u], 1e-3, np.random.default_rng(0)) and w.tolist() == X.tolist()
+    assert (
+        outputs_move(projection, projection.outputs, [u], 1e-3, np.random.default_rng(0)) and w.tolist() == X.tolist()
+    )
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
