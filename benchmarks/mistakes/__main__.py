@@ -104,7 +104,8 @@ def totals(outcomes: list[Outcome]) -> tuple[str, ...]:
         sum(o.rank == 1 for o in outcomes),
         sum(o.rank in (1, 2, 3) for o in outcomes),
     ]
-    return (str(count), *(f"{n} ({100 * n / count:.0f} %)" for n in numbers))
+    # Round down, so that "100 %" means all of them.
+    return (str(count), *(f"{n} ({100 * n // count} %)" for n in numbers))
 
 
 def row(outcome: Outcome) -> str:
