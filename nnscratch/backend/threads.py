@@ -60,7 +60,7 @@ def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
         for task in waiting:
             function(*task)
 
-    # A copy of the caller's context carries its numpy.errstate into each thread.
+    # Each thread runs in a copy of the caller's context, so numpy.errstate is the same as in the caller.
     others = [_pool().submit(contextvars.copy_context().run, work) for _ in range(threads - 1)]
     try:
         work()  # the calling thread works too
@@ -90,7 +90,7 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
         _inside_concurrent.set(True)
         return function()
 
-    # A copy of the caller's context carries its numpy.errstate into each thread.
+    # Each thread runs in a copy of the caller's context, so numpy.errstate is the same as in the caller.
     tasks = [functools.partial(contextvars.copy_context().run, call, function) for function in functions]
     with single_threaded_blas():
         running = [_pool().submit(task) for task in tasks[1:]]

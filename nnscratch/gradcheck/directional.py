@@ -72,7 +72,7 @@ def locate_wrong_part(
 ) -> tuple[slice, ...]:
     """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
-    For each axis, find the first and the last index of the box by bisection. To test whether a part of the array is
+    For each axis, find the first and the last index of this box by bisection. To test whether a part of the array is
     wrong, set the direction to zero outside the part, and measure the derivative along it. The part counts as right
     only if this derivative is right, and if its uncertainty is below a hundredth of the error along the original
     direction.

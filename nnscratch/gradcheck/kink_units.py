@@ -134,7 +134,7 @@ class KinkUnits:
         scale = self._scale(everything)
         low, high = points.min(axis=0), points.max(axis=0)
         jumps = (high - low > SAME * scale).any(axis=0)
-        if (np.minimum(points - low, high - points) <= SAME * scale).all():  # no element has more than two values
+        if (np.minimum(points - low, high - points) <= SAME * scale).all():  # each element takes two values at most
             nearest = points.mean(axis=0)
             nearest[:, jumps] = self._nearest_on_segment(points[:, :, jumps], here[:, jumps])
             if (np.abs(here - nearest) > SAME * scale)[:, ~jumps].any():

@@ -40,6 +40,6 @@ def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
 
 
 def numbers_as_arrays(adapter: Adapter, inputs: tuple) -> tuple:
-    """Return the inputs with an array for each Python number that has a gradient."""
+    """Return the inputs. Each Python number that has a gradient becomes an array."""
     names = zip(adapter.input_names, inputs, strict=True)
     return tuple(as_array(float(value)) if name in adapter.numbers else value for name, value in names)

@@ -27,7 +27,7 @@ OPERATIONS = {
     **{ast.USub: operator.neg, ast.Invert: operator.invert},
     **{ast.Lt: operator.lt, ast.Gt: operator.gt, ast.LtE: operator.le, ast.GtE: operator.ge, ast.Eq: operator.eq},
 }
-LARGEST = 10**6  # elements; operations on arrays above this size are not computed again
+LARGEST = 10**6  # operations on arrays with more elements than this are not computed again
 SHAPES = 3  # the largest number of shapes in the description of a list of arrays
 
 

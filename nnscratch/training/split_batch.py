@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class SplitBatch:
-    """The alternative to the Trainer's plain step that computes loss and gradients in parallel parts.
+    """A step that computes loss and gradients in parallel parts. It is an alternative to the Trainer's plain step.
 
     Parameters
     ----------

@@ -353,7 +353,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
 
 
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
-    """Draw the input that a text describes.
+    """Return random values for an input. A text describes its shape and its kind.
 
     For ``4,5``, draw normally distributed floats of this shape. For ``ids:4,5:10``, draw integers below 10.
 

@@ -216,7 +216,7 @@ def measured(
     """Check the gradients that the worker computes, at the given values of the arrays.
 
     If `in_float32` is True, use the tolerances of float32, because the worker's code computes in float32. If `plain` is
-    True, the worker leaves out small constants: see `small_constants.py`.
+    True, the worker's code runs without small constants such as 1e-7: see `small_constants.py`.
     """
     mode = "full" if sum(a.size for a in arrays.values()) <= FULL_UP_TO else "directional"
     forward, backward = remote_functions(worker, list(arrays), plain)
@@ -238,7 +238,7 @@ def in_single_precision(forward: Callable) -> Callable:
 def remote_functions(worker: Worker, names: list[str], plain: bool = False) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`.
 
-    If `plain` is True, the worker leaves out small constants.
+    If `plain` is True, the code runs without small constants such as 1e-7.
     """
     # check_gradients restores every object that a function refers to. It must not restore the worker, so the functions
     # have only a weak reference to the worker, which check_gradients does not follow.

@@ -111,7 +111,7 @@ def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
 
 
 def transposed_formulas(g: np.ndarray) -> Iterator[Formula]:
-    """Yield a `Formula` for g with exchanged axes, and for g reshaped where it must be transposed."""
+    """Yield a `Formula` for each mistake with axes: g is transposed, or it is reshaped instead of transposed."""
     for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order == tuple(range(g.ndim)):
             continue

@@ -172,7 +172,7 @@ class DirectionalCase(Case):
     def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
         """Return the largest difference between `slopes` and `wanted`, which are derivatives along the directions.
 
-        Each difference is divided by the error of backward along the same direction.
+        Before the comparison, the difference along each direction is divided by the error of backward along it.
         """
         off = np.maximum(np.abs(slopes - wanted) - self.noise, 0) / np.maximum(self.errors, 1e-300)
         return float(off.max()) if self.usable and np.isfinite(off).all() else float("inf")

@@ -67,7 +67,7 @@ def test_factor(case: Case, R: np.ndarray, rank: float, factor: Any, mistake: st
 
 
 def wrong_mask(case: Case, slope: np.ndarray, R: np.ndarray, on: float) -> None:
-    """Test mistakes about a function such as ReLU. Its derivative `slope` is 0 or the number `on`."""
+    """Test mistakes about a function such as ReLU. Each element of its derivative `slope` is 0 or `on`."""
     test, ones = partial(test_factor, case, R), np.ones(slope.size)
     scaled = "dy" if abs(on - 1) <= 1e-6 else f"{on:.4g} * dy"
     test(1.1, ones, "mask not applied", "given = dy, also where y does not depend on x")

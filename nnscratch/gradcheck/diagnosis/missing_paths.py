@@ -180,7 +180,7 @@ def upstream_transposed(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) for each operand or result that a gradient passes at most once.
+    """Yield (cut, variable, operation, description) for each operand or result that a gradient flows through once.
 
     `cut` are the changes of forward that make the gradient of the operand or result zero. In a loop, yield only
     operands that are differentiated arrays. A gradient may pass other operands, such as a state, several times.

@@ -64,7 +64,7 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes of forward that make the gradients of a state zero, in all operations that read the state.
+    """Return the changes of all operations that read a state. With these changes, the gradients of the state are zero.
 
     The changes are for all iterations of the loop, or for all except the first if `later_only` is True.
     """
@@ -78,8 +78,8 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 def running_sum(uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward for this mistake: backward never resets the gradient of a state.
 
-    The changed forward has the gradients that such a backward returns. In every iteration, the increment of the state
-    is replaced by a sum: the increments of the state in this iteration and in all earlier iterations.
+    The true gradients of the changed forward are those that the wrong backward returns. In every iteration, the
+    increment of the state is replaced by a sum: its increments in this iteration and in all earlier iterations.
     """
     carried: dict[int, Any] = {}
 
@@ -97,8 +97,9 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward for this mistake: the loop of backward contains ``dh = dh + ...``.
 
-    The changed forward has the gradients that such a backward returns. Backward adds the gradient of the next state to
-    the gradient of each state. The changed forward adds the increment of each state to the increment of the next state.
+    The true gradients of the changed forward are those that the wrong backward returns. Backward adds the gradient of
+    the next state to the gradient of each state. The changed forward adds the increment of each state to the increment
+    of the next state.
     """
     (readers, j), moved = uses[0], {}
     makers = [graph.producer(later.operands[j], later.number) for later in readers[1:]]

@@ -74,7 +74,7 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change of a function y(u): it computes y0 + derivative(m) instead of y(u), where m = u - u0.
+    """Return a change for `Tape`: compute y0 + derivative(m) in place of y(u), where m = u - u0.
 
     Here u0 and y0 are the values of u and y in the first run. For example, if ``derivative(m)`` returns ``g * m``, then
     the changed function has the slope g.
