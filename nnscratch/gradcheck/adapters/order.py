@@ -40,8 +40,11 @@ def returned_gradient_names(function: Callable) -> list[str]:
     except (OSError, TypeError, SyntaxError, ValueError):  # for example, the code was typed at Python's prompt
         return names_in_code(function)
     body = tree.body[0] if tree.body else None
-    if not isinstance(body, ast.FunctionDef):  # a lambda
-        return []
+    name = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_name", "")
+    if not isinstance(body, ast.FunctionDef) or body.name != name:
+        # A lambda has no return statement. In any other case, the text is not that of the function: Python 3.13 calls
+        # the text of `python -c` "<string>", and so does exec.
+        return [] if name == "<lambda>" else names_in_code(function)
     inner = {id(n) for f in ast.walk(body) if isinstance(f, ast.FunctionDef) and f is not body for n in ast.walk(f)}
     returned = [n.value for n in ast.walk(body) if isinstance(n, ast.Return) and id(n) not in inner]
     tuples = [value for value in returned if isinstance(value, ast.Tuple)]

@@ -1,5 +1,6 @@
 """Test the names of the gradients that backward returns, and the gradients of arrays that are not inputs."""
 
+import linecache
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from nnscratch.gradcheck.adapters.order import (
     gradients_of_outside,
     is_saved,
     names_in_code,
+    returned_gradient_names,
     simple_steps,
     whole_input,
 )
@@ -243,3 +245,15 @@ def test_a_saved_input_shares_memory_or_has_the_values():
     assert is_saved(zeros, zeros[1:]) and is_saved(some, some.copy()) and not is_saved(some, 2 * some)
     assert not is_saved(zeros, np.zeros(3))  # a first state and a bias
     assert not is_saved(1.0, np.ones(())) and not is_saved([1.0], np.ones(1))
+
+
+def test_the_text_of_another_program_with_the_same_file_name_is_not_used(monkeypatch):
+    # Python 3.13 keeps the text of `python -c`, and its file name is that of a program that exec runs.
+    for other in ("import sys\n", "def other(dy):\n    return dy, dy\n"):
+        lines = other.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, "<string>", (len(other), None, lines, "<string>"))
+        scope = {}
+        exec("def backward(dw, dx):\n    return dw, dx\n", scope)
+        scope["backward"].__module__ = "__main__"
+        assert returned_gradient_names(scope["backward"]) == ["dw", "dx"]
+    assert returned_gradient_names(lambda dw, dx: (dw, dx)) == []
