@@ -232,7 +232,7 @@ class Run:
         Parameters
         ----------
         resumed : bool
-            Start from the checkpoint in the folder. A run that ended before its first checkpoint starts again.
+            Start from the checkpoint in the folder. A run that was killed before its first checkpoint starts again.
         device : str
         communicator : mpi4py.MPI.Comm, optional
             Call this method on all its ranks. Rank 0 writes the results.
@@ -241,6 +241,10 @@ class Run:
         ------
         BlockingIOError
             Another process trains the run in this folder.
+        FileExistsError
+            `resumed` is False, and the run has a checkpoint and a history already.
+        FileNotFoundError
+            The folder has the history of earlier steps, but no checkpoint.
         """
         batches, valid = self.batches("train"), self.batches("valid")
         trainer = self.new_trainer(device, communicator)
@@ -253,6 +257,8 @@ class Run:
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
             elif (self.folder / "history.json").exists():
+                if (self.folder / checkpoint.FILE).exists():
+                    raise FileExistsError(f"{self.folder} has a checkpoint already: continue with train(resumed=True)")
                 raise FileNotFoundError(
                     f"{self.folder} has no {checkpoint.FILE}, and history.json has the losses of earlier steps: "
                     f"restore the checkpoint, or train a new run in another folder"

@@ -282,3 +282,12 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_start_again_over_its_model(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "has no checkpoint.safetensors, and history.json" in error_of(capsys, "train", "--out", folder, "--resume")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_with_a_checkpoint_is_trained_again_only_if_it_is_resumed(text, tmp_path):
+    folder = tmp_path / "run"
+    assert main(["train", str(text), "--out", str(folder), *SMALL, "--steps", "3"]) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError, match=r"has a checkpoint already: continue with train\(resumed=True\)"):
+        runs.Run.open(folder).train()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -80,7 +80,12 @@ def in_a_step_of_another_thread(trainer, batches, call):
             assert done.wait(60)
 
     trainer.callbacks.append(Wait())
-    thread = threading.Thread(target=lambda: trainer.fit(batches, steps=1))
+    return call_while(lambda: trainer.fit(batches, steps=1), inside, done, call)
+
+
+def call_while(other, inside, done, call):
+    """Start `other` in a thread. Call a function here when `inside` is set, and then set `done` and join the thread."""
+    thread = threading.Thread(target=other)
     thread.start()
     try:
         assert inside.wait(60)
@@ -134,14 +139,7 @@ def while_another_thread_is_inside(block, call):
             inside.set()
             assert done.wait(60)
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        assert inside.wait(60)
-        return call()
-    finally:
-        done.set()
-        thread.join()
+    return call_while(wait, inside, done, call)
 
 
 @pytest.mark.parametrize("block", [modes.eval_mode, modes.eval_with_backward])

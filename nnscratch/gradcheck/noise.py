@@ -145,9 +145,10 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
 
 
 def measure_with_larger_steps(differences: Differences, entry: Entry, movers: dict[tuple, Callable]) -> None:
-    """Measure the elements again if the checked code computes in float32, and set the verdict.
+    """Measure each derivative again, with larger steps, and set the verdict.
 
-    Call this function if the verdict is "cannot tell". The larger a step, the smaller the uncertainty from round-off.
+    Call this function if the checked code computes in float32, and the verdict is "cannot tell". Larger steps make the
+    uncertainty from round-off smaller.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ from ..checks import at_least, positive_int
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
 """The values of alpha to try. Opacus uses the same values."""
 NO_NOISE, ONLY_NOISE = 1e-50, 1e50  # outside of these limits of sigma, even the logarithms of the terms of A overflow
-MUCH_NOISE = 100  # if sigma is above this number, the series has so many terms that 90 values of alpha take minutes
+MUCH_NOISE = 100  # above this sigma, the series for a fractional alpha is long: all of `ORDERS` would take minutes
 MAX_ORDER, MIN_RATE, MAX_TERMS = 1000, 1e-300, 1_000_000  # outside of these limits, the sums would take too long
 
 
@@ -120,8 +120,8 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
 def divergences(sample_rate: float, noise_multiplier: float) -> list[float]:
     """Return rdp(alpha) of one step for each alpha in `ORDERS`.
 
-    If there is much noise and q < 1, it is infinity for each alpha that is not an integer. Epsilon is a minimum over
-    all alpha. The integers alone give an epsilon that is valid, and at most 5 % larger if it is below 20.
+    If sigma is above `MUCH_NOISE` and q < 1, the result for each alpha that is not an integer is infinity. Epsilon is a
+    minimum over all alpha, so the integers alone give a valid epsilon. It is at most 5 % larger if it is below 20.
     """
     much = at_least("noise_multiplier", noise_multiplier, 0) > MUCH_NOISE and _check_rate(sample_rate) != 1
     return [
