@@ -36,8 +36,10 @@ So A is 0, and dZ is 0 too.
 Dropout multiplies A by a mask M before the product with v. With B = A * M, forward computes o = B v. Let do be the
 gradient of o. Backward computes dv = B^T do, dB = do v^T and dA = dB * M. Without dropout, B is A.
 
-The sum over s in dZ is computed as the dot product of the rows do_t and o_t. They are equal, because
-    sum_s dA_ts A_ts = sum_s dB_ts B_ts = do_t . sum_s B_ts v_s = do_t . o_t.
+The sum over s in dZ is computed as the dot product of the rows do_t and o_t. They are equal:
+
+    sum_s dA_ts A_ts = sum_s dB_ts B_ts = do_t . sum_s B_ts v_s = do_t . o_t
+
 So dZ = B * dB - A * (do . o). The code uses this form: it adds up d elements instead of S, and it does not need M. The
 code also keeps q, k and v, and their gradients, in the columns of one array (N, T, 3D). The projections then need one
 product instead of three, and heads are split and joined without copies on a CPU.
