@@ -14,14 +14,15 @@ these words:
     rank          a number for each mistake: a specific mistake has a smaller rank than a general mistake
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array
-    iteration     one run of the body of a loop in the user's code; reports and names in the code call it a round
+    iteration     one run of the body of a loop in the user's code; reports, and some names here, call it a round
     family        the executions of one operation in a loop: a list with one `Node` for each iteration
     nodes, j      an operand or a result: `nodes` is a family, and j is the index of the operand, or -1 for the result
     edge          an operand or a result; in backward, a gradient passes along each edge
     occurrence    one use of a differentiated array as an operand; in x @ w + h @ w, the array w has two occurrences
     path          the edges through which a gradient passes from f to an array
     cut           changes of forward that make the gradient along one edge zero
-    direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v
+    direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v,
+                  with a small number h. In directional mode, the check measures only derivatives along directions
     increment     an operand or a result, minus the value that it had in the first run of forward
     movement      the derivative of an operand or a result along a direction (movements.py)
     changes       a dictionary that describes a changed forward: {number of an operation: function that replaces it}
@@ -31,10 +32,10 @@ these words:
     output_mistakes.py        backward leaves out some outputs; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      backward starts from a wrong dy; linear equations give the wrong dy
+    upstream_mistakes.py      backward starts from a wrong dy, which is found by solving linear equations
     written_gradients.py      backward changes dy, and then computes with the changed dy
     forward_mistakes.py       mistakes inside forward: records its operations, and tests the hypotheses of these files:
-      missing_paths.py        a path cut or counted twice; iterations of a loop left out
+      missing_paths.py        a path left out or counted twice; iterations of a loop left out
       state_mistakes.py       a state's gradient lost between iterations, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
       softmax_mistakes.py     a wrong Jacobian of softmax or log-softmax
@@ -47,7 +48,7 @@ these words:
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           backward leaves out some occurrences of an array
       used_gradients.py       a wrong gradient of an array inside forward; changed_gradients.py lists wrong gradients
-      gradient_errors.py      a function with a wrong derivative; linear equations give this derivative
+      gradient_errors.py      a function with a wrong derivative, which is found by solving linear equations
 
     smaller_gradients.py      a gradient with too few elements, summed over too many axes
     backward_edits.py         changes one expression of backward; edits.py and statement_edits.py list the changes
@@ -163,9 +164,9 @@ def sorted_entries(
                 cases[name] = Case(e, projection)
             else:
                 right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
-        elif e.verdict == "right":  # in directional mode: see directional_case.py
-            # Two gradients with the same derivatives along random directions agree in every element. So the gradient
-            # from backward is the true gradient.
+        elif e.verdict == "right":  # only derivatives along directions were measured: see directional_case.py
+            # If two gradients give the same derivatives along random directions, they agree in every element. So the
+            # gradient from backward is the true gradient.
             true_gradients[name] = gradients[name]
             right[name] = (gradients[name], gradients[name])
     return cases, right, true_gradients

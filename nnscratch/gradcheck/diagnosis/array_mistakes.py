@@ -1,4 +1,4 @@
-"""Mistakes after which the gradient is a simple change of the true gradient, such as -true or 2 * true.
+"""Find mistakes that change the true gradient in a simple way, such as -true or 2 * true.
 
 In this folder, `given` is the gradient that backward returned, and `true` is the gradient from finite differences. The
 given gradient may be
@@ -140,7 +140,10 @@ def explain_constant(case: Case, c: float) -> str:
 
 
 def numbers_of(source: Any) -> dict[str, float]:
-    """Return {name: value} for each attribute of an object whose value is a number, such as ``self.momentum``."""
+    """Return {name: value} for the attributes that are numbers, such as ``self.momentum``.
+
+    `source` is an object, or a list of objects.
+    """
     objects = source if isinstance(source, (list, tuple)) else [source]
     attributes = [item for o in objects for item in getattr(o, "__dict__", {}).items()]
     return {f"self.{k}": float(v) for k, v in attributes if isinstance(v, (int, float)) and not isinstance(v, bool)}
@@ -216,7 +219,7 @@ def wrong_shape(case: Case) -> None:
 
 
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
-    """Return the name of the mistake of a backward that does not sum its gradient `given` over the axes `where`.
+    """Return the name of this mistake: backward does not sum its gradient `given` over the axes `where`.
 
     If `where` contains the batch axis, the name is "sum over the batch missing". Otherwise, it is "broadcast axis not
     summed". Axis 0 counts as the batch axis if it is as long as axis 0 of an input.
@@ -228,7 +231,7 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
 
 
 def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
-    """Test whether backward returned the gradient of another array as the gradient of the array of `case`.
+    """Test whether backward returned, for the array of `case`, the gradient of another array.
 
     `cases`, `others` and `directional` are as in `array_mistakes`.
     """
@@ -301,7 +304,10 @@ def other_orders(count: int) -> list[tuple[int, ...]]:
 
 
 def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
-    """Return (rank, mistake, evidence) for blocks in a wrong order: the block at position k is ``order[k]``."""
+    """Return (rank, mistake, evidence) for blocks in a wrong order, in which block ``order[k]`` is at position k.
+
+    `where` is the beginning of the evidence, such as "in given".
+    """
     moved = [k for k, block in enumerate(order) if block != k]
     if len(moved) == 2:
         return 1.5, "two gates swapped", f"{where}, blocks {moved[0] + 1} and {moved[1] + 1} are exchanged"

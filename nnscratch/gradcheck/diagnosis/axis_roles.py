@@ -1,11 +1,12 @@
 """Find the sample axis and the time axis of an output.
 
 For example, a recurrent layer returns y of shape (N, T, D). Axis 0 is its sample axis, and axis 1 is its time axis.
-With these roles, the report can say that backward counts only the last time step.
+With these roles, the report can say that backward uses only the last time step.
 
 To find the role of an axis, change an input at the first index along this axis only, and run forward. If the
 output changes only at the first index, the axis is a sample axis, because samples do not affect each other. If the
-output changes at all later indices too, the axis is a time axis.
+output changes at all later indices too, the axis is a time axis. A second test changes the input at the last index.
+It must confirm the role. It also finds the time axis of a layer that runs from the last time step to the first.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
 
 
 def last_name(name: str) -> str:
-    """Return the last part of a name that is a word: W for parameters['W'], and x for x or x[0]."""
+    """Return the last word in the name of an array: W for parameters['W'], and x for x or x[0]."""
     keys = re.findall(r"[A-Za-z_]\w*", name)
     return keys[-1] if keys else name
 

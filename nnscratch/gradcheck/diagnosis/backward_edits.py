@@ -28,7 +28,7 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-# The largest number of elements that all runs together read and write. Each operation adds 200 elements to the count.
+# The limit for the number of elements that are read and written, summed over all runs. Each operation adds 200.
 BUDGET = 40_000_000
 RANK = 8.0  # the rank of all mistakes that this search finds; most other searches find mistakes with a rank below 8
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
@@ -106,7 +106,7 @@ def may_be_wrong(
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
     doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]
-    if len(doubling) != 1:  # the value of the statement is a tuple or a number
+    if len(doubling) != 1:  # no single edit doubles the value: it is a tuple or a number
         return True
 
     def changed_by(change: Edit) -> dict[str, np.ndarray]:

@@ -144,6 +144,7 @@ class Case:
 
     def is_shifted(self, axes: tuple[int, ...], step: int, inside: tuple) -> bool:
         """Return True if the gradient from backward is the true gradient, shifted by `step` along each of `axes`.
+
         `inside` is a tuple of slices. Only the elements that it selects are compared, and at least one of these
         elements must be wrong in the gradient from backward.
         """

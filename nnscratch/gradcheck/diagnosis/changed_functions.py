@@ -1,4 +1,4 @@
-"""Run backward with a change of one function, without an effect on the rest of the program.
+"""Change one function, run backward, and protect the rest of the program from the changed function.
 
 A changed function may run forever, write into any array, or raise any error. These rules protect the program:
 
@@ -256,7 +256,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
 def recorded(run: Callable[[], Any]) -> Recorder:
     """Call `run`, and return a record of the user's functions that it runs."""
     recorder, collects = Recorder(), gc.isenabled()
-    gc.disable()  # a collection may run the ``__del__`` of any object, and `recorder` would record this function
+    gc.disable()  # garbage collection may call the ``__del__`` of any object, which `recorder` must not record
     sys.setprofile(recorder)
     try:
         run()
@@ -282,8 +282,9 @@ def is_used(runs: Runs, f: Function) -> bool:
 def definition_of(code: CodeType) -> ast.FunctionDef | None:
     """Return the syntax tree of the function with the code object `code`, or None if it must not be changed.
 
-    These functions must not be changed: special methods, except ``__call__``; decorated functions, because a decorator
-    may keep results; and functions whose source file has changed after Python compiled it.
+    Three kinds of functions must not be changed. The first are special methods, except ``__call__``. The second are
+    decorated functions, because a decorator may keep results; static methods and class methods may be changed. The
+    third are functions whose source file has changed after Python compiled it.
     """
     if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":
         return None
@@ -327,7 +328,8 @@ def same_code(a: CodeType, b: CodeType) -> bool:
 def class_of(code: CodeType) -> str:
     """Return the name of the class that contains a function, or "_" if there is no class.
 
-    In a class C, Python changes the name ``__x`` to ``_C__x``. In a class called ``_``, the name stays ``__x``.
+    `Function.compiled` puts the function into a class of this name, because Python changes names that begin with two
+    underscores: in a class C, ``__x`` becomes ``_C__x``. In a class called ``_``, the name stays ``__x``.
     """
     parts = code.co_qualname.split(".")
     while len(parts) > 1:

@@ -8,16 +8,17 @@ Let g be the true gradient of an array u inside forward, and let c be a wrong gr
 `changed_gradients` yields tuples (rank, mistake, evidence, changes, free):
 
     evidence    a text in which used_gradients.py replaces "%u" by the name of u
-    changes     the arrays c - g, one for each iteration of a loop
-    free        True if `changes` are arrays t, and c = g + k t with an unknown number k. used_gradients.py computes k.
-                The true gradient is g = c + (-k) t, so the wrong gradient c lacks the term (-k) t. In the evidence,
-                used_gradients.py replaces "%c" by the factor -k of this term
+    changes     the arrays c - g, one for each iteration of a loop, if `free` is False
+    free        if True, `changes` are other arrays t, and c = g + k t with a number k that used_gradients.py computes.
+                Then g = c - k t, so the wrong gradient c lacks the term -k t. In the evidence, used_gradients.py
+                replaces "%c" by -k, the factor of this term
 
 The functions share two arguments:
 
     site        a `Site`: the array u and its gradient g, in all iterations of a loop
     known       a list of (values, name, is_constant), one item for each float array of forward. `values` contains the
-                array in each iteration, broadcast to the shape of u. A constant depends on no differentiated array
+                array in each iteration, broadcast to the shape of u. `is_constant` is True if the array does not
+                depend on a differentiated array
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if `masked`, a gradient after a mask, has enough elements for a test, and some of them are not 0.
+    """Return True if `masked`, a gradient after a mask, has enough elements for a test, and not all are 0.
 
     A mask sets only some elements to 0. If all elements are 0, the mistake is not a mask, but a missing gradient.
     """
@@ -82,7 +83,7 @@ def formulas(g: np.ndarray) -> Iterator[Formula]:
 
 
 def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield a `Formula` for each wrong gradient that singles out one index of an axis.
+    """Yield a `Formula` for each wrong gradient in which one index of an axis is special.
 
     For example, three formulas for axis 0 are: the gradient of sample 0, with 0 for all other samples; the gradient
     with 0 for sample 0; and the gradient of sample 0, repeated for all samples.
@@ -139,7 +140,7 @@ def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
 def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     """Return the transpose of `g`, reshaped to the shape of `g`.
 
-    A backward with this mistake reshapes an array that it must transpose.
+    This is the gradient from a backward that reshapes an array where it must transpose the array.
     """
     return g.transpose(order).reshape(g.shape)
 
@@ -216,11 +217,11 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 
 
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
-    """Return a text for the report: a gradient contains `name` and needs `other`, or contains `other` and needs `name`.
+    """Return a text for the report that says which of the arrays `name` and `other` the gradient of an array u needs.
 
-    `readers` are the expressions of forward that read the array. If only one of `name` and `other` occurs in these
+    `readers` are the expressions of forward that read u. If only one of `name` and `other` occurs in these
     expressions, the gradient needs this array. If both occur, and one name contains the other name, as `exp(h)`
-    contains `h`, the gradient needs `exp(h)`.
+    contains `h`, the gradient needs `exp(h)`. In all other cases, the text names both possibilities.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

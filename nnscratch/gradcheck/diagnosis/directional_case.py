@@ -82,7 +82,7 @@ class DirectionalCase(Case):
         return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """Return <array, v>, the derivative of f if `array` were its gradient, for each direction v of the case."""
+        """For each direction v, return <array, v>: the derivative of f along v, if `array` is the gradient of f."""
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
     @property
@@ -123,9 +123,9 @@ class DirectionalCase(Case):
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
         """Return (given, true, tolerance), as in `Case`, but with derivatives in place of elements.
 
-        For each of `count` blocks along `axis`, measure derivatives along directions that move only this block. Return
-        None if the sum of the derivatives of all blocks differs from the derivative along the whole direction, or if no
-        block is right.
+        Split each direction v into `count` directions, each of which changes only one block along `axis`. Measure the
+        derivatives along these directions. Return None if their sum differs from the derivative along v, or if no block
+        is right.
         """
         if not self.usable:
             return None
@@ -172,7 +172,7 @@ class DirectionalCase(Case):
     def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
         """Return the largest difference between `slopes` and `wanted`, which are derivatives along the directions.
 
-        Before the comparison, the difference along each direction is divided by the error of backward along it.
+        Before the comparison, the difference along each direction is divided by backward's error along this direction.
         """
         off = np.maximum(np.abs(slopes - wanted) - self.noise, 0) / np.maximum(self.errors, 1e-300)
         return float(off.max()) if self.usable and np.isfinite(off).all() else float("inf")

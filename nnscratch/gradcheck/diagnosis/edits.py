@@ -1,4 +1,4 @@
-"""The changes of one expression of backward that backward_edits.py tries, the most likely mistakes first.
+"""List the changes of an expression of backward that backward_edits.py tries. The most likely mistakes come first.
 
 If a change makes the gradients right, backward contains the mistake on the left:
 
@@ -45,7 +45,7 @@ Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
 
 @dataclass
 class Edit:
-    """One change of the syntax tree of backward. The tree is changed inside a ``with`` block, and restored at its end.
+    """One change of the syntax tree of backward. A ``with`` block changes the tree, and restores it at the end.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Edit:
     mistake, evidence : str
         As in a Diagnosis.
     line : int
-        The number of the line of the statement that contains the expression.
+        The line number of the statement that contains the expression.
     statement : str
         The source of this statement.
     slot : Slot
@@ -91,7 +91,7 @@ class Edit:
 
 
 def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edit]:
-    """Return the possible changes of a function of backward, the most likely mistakes first.
+    """Return the changes to try in a function that backward runs, the most likely mistakes first.
 
     Parameters
     ----------
@@ -214,14 +214,14 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield changes of a variable to another variable, to its own square, and to its own transpose: see `changes`."""
+    """Yield tuples as in `changes` that replace a variable by another variable, by its square, and by its transpose."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # not an integer: an array of size n ** 2 may need too much memory
+        if np.asarray(own).dtype.kind == "f":  # not an integer size n: n ** 2 elements may not fit into memory
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")
@@ -230,7 +230,7 @@ def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_operations(node: Any) -> Iterator[Change]:
-    """Yield changes of a sum, product, quotient, power or minus sign to another operation: see `changes`."""
+    """Yield tuples as in `changes` that replace an operation by another operation, or by one of its operands."""
     if isinstance(node, ast.BinOp):
         left, right = ast.unparse(node.left), ast.unparse(node.right)
         quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
@@ -253,7 +253,7 @@ def other_operations(node: Any) -> Iterator[Change]:
 
 
 def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield changes of ``a > 0`` to ``a < 0``, and to ``a > b`` for other variables b: see `changes`."""
+    """Yield tuples as in `changes` that replace ``a > 0`` by ``a < 0``, and by ``a > b`` for other variables b."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
@@ -265,7 +265,7 @@ def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_numbers(node: Any) -> Iterator[Change]:
-    """Yield changes of a number n to n + 1, n - 1, 2 n, n / 2 and -n: see `changes`."""
+    """Yield tuples as in `changes` that replace a number n by n + 1, n - 1, 2 n, n / 2 and -n."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):
@@ -274,7 +274,7 @@ def other_numbers(node: Any) -> Iterator[Change]:
 
 
 def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
-    """Yield changes of an expression to its product and its quotient with each of `factors`: see `changes`."""
+    """Yield tuples as in `changes` that multiply an expression by each of `factors`, or divide it by each of them."""
     own = known.get(ast.unparse(node))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in factors.items() if own is not None or number or whole else ():
@@ -285,7 +285,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield changes of an integer ``j`` in an index to ``j * d``, for other integers ``d`` above 1: see `changes`."""
+    """Yield tuples as in `changes` that replace an integer j in an index by ``j * d``, for other integers d > 1."""
     text = ast.unparse(node)
     for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
         if name != text and is_whole_number(value) and value > 1:
@@ -299,7 +299,10 @@ def is_whole_number(value: Any) -> bool:
 
 
 def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
-    """Yield (factor, ``(a + b) * c``) for ``a + b * c``, and (factor, ``a * (b + c)``) for ``a * b + c``."""
+    """Yield ("c", ``(a + b) * c``) for the sum ``a + b * c``, and ("a", ``a * (b + c)``) for ``a * b + c``.
+
+    The text "c" or "a" is the source of the factor that multiplies both terms after the change.
+    """
     if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult):
         first, factor = node.right.left, node.right.right
         yield ast.unparse(factor), ast.BinOp(ast.BinOp(node.left, node.op, first), ast.Mult(), factor)
@@ -309,7 +312,10 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield changes of ``c`` to ``f(c)``, and of ``f(c)`` to ``c``, if f is an elementwise function: see `changes`."""
+    """Yield tuples as in `changes` that replace ``c`` by ``f(c)``, and ``f(c)`` by ``c``, for elementwise functions f.
+
+    `calls` are all calls of elementwise functions in backward.
+    """
     text = ast.unparse(node)
     if any(node is call for call in calls):
         yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]

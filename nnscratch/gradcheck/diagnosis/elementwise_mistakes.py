@@ -1,4 +1,4 @@
-"""Mistakes about an output y = phi(x) that forward computes element by element, and about its Jacobian.
+"""Find mistakes in the derivative of y = phi(x), computed element by element, and in the Jacobian of other outputs.
 
 For example, forward is ``y = np.tanh(x)``, and a student returns ``dy * (1 - x**2)``, where ``dy * (1 - y**2)`` is
 right. To find this mistake, divide backward's gradient by dy, and compare the quotient with the formulas that students
@@ -115,7 +115,7 @@ def wrong_slope(case: Case, slope: np.ndarray, R: np.ndarray, y: np.ndarray) -> 
 def slope_at_wrong_value(case: Case, R: np.ndarray, y: np.ndarray, is_mask: bool) -> None:
     """Test whether backward computes phi' at a wrong value: at dy, at y, or at x with a formula that needs y.
 
-    An example is tanh with 1 - x^2: the formula 1 - y^2 needs the output y.
+    For example, forward computes y = tanh(x), and backward uses 1 - x^2 instead of 1 - y^2.
 
     `is_mask` is True if phi' is 0 or one other number.
     """

@@ -23,7 +23,7 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # the iterations of a loop may be layers if there are at most MAX_LAYERS; then each layer is tested
+MAX_LAYERS = 6  # a loop with at most this number of iterations may run over layers, so each iteration is tested
 MAX_NAMES = 3  # the largest number of names of one operand in a report
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
@@ -98,7 +98,8 @@ class ForwardGraph:
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
         """Yield (values, name) for each float variable or output with the shape of operand `j` of `nodes`.
 
-        `values` is a list with the value of the variable or output in each iteration of the loop.
+        `values` is a list with the value of the variable or output in each iteration of the loop. If the transpose of
+        a matrix has this shape, also yield the transpose.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -116,7 +117,7 @@ class ForwardGraph:
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a wrong gradient of one operand or result can explain all errors of backward.
 
-        It is operand `j` of the operations `nodes`, or their result if `j` is -1.
+        It is the gradient of operand `j` of the operations `nodes`, or of their result if `j` is -1.
         """
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
@@ -134,14 +135,14 @@ class ForwardGraph:
             yield nodes, j, only
 
     def producer(self, array: Any, number: int) -> Node | None:
-        """Return the operation that computes `array`: the last such operation before operation `number`, or None."""
+        """Return the last operation before operation `number` that computes `array`, or None."""
         made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
         return made[-1] if made else None
 
     def earlier_round(self, nodes: list[Node], k: int, j: int) -> Node | None:
         """Return the operation that computes operand `j` of ``nodes[k]`` in an earlier iteration of the loop, or None.
 
-        An operation that is executed only once, before the loop, is not in the loop.
+        If the operation runs only once, before the loop, it belongs to no iteration. Then return None.
         """
         made = self.producer(nodes[k].operands[j], nodes[k].number)
         if made is None or made.round >= nodes[k].round:
@@ -223,7 +224,7 @@ class ForwardGraph:
         return made.name != "add" or any(self.is_affine([made], k) for k in range(2))
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f along the direction `v`, which moves the result of the operation `node`."""
+        """Return the derivative of f when the result of the operation `node` changes along the direction `v`."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -236,7 +237,7 @@ class ForwardGraph:
     def describe(self, nodes: list[Node], j: int) -> str:
         """Return the source text of operand `j` of `nodes`, or of their result if `j` is -1, for the report."""
         if j >= 0:
-            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # several in sum([a, b, c])
+            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # sum([a, b, c]) has several
             return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         name = nodes[0].result_name
         return f"`{name}`" if name else f"the result of `{nodes[0].expression}`"

@@ -1,4 +1,4 @@
-"""Mistakes about the operations inside forward: record the operations on a tape, and test hypotheses about them.
+"""Find mistakes inside forward: record its operations on a tape, and test hypotheses about them.
 
 A hypothesis is a mistake that backward may contain. To test it, forward is changed, so that some operations have
 a wrong derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
@@ -66,7 +66,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             if tester.usable:
                 try_hypotheses(cases, graph, tester, report.notes)
                 if tester.fixed and not all(case.found for case in cases.values()):
-                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum that softmax subtracts
+                    tape.skipped -= tester.fixed.keys()  # search again: backward may differentiate softmax's maximum
                     tester.fixed = {}
                     try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
@@ -242,7 +242,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
-    """Add the mistake of a backward that multiplies the gradient of an operand by `c`. `path` names the operand."""
+    """Add this mistake to `case`: backward multiplies the gradient of an operand by `c`. `path` names the operand."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
     # For arrays, a factor such as c = 3 is often the length of an axis along which backward forgets to take a mean.

@@ -38,7 +38,7 @@ from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
 DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
-# The largest number of elements that all runs together read and write. Each operation adds 200 elements to the count.
+# The limit for the number of elements that are read and written, summed over all runs. Each operation adds 200.
 BUDGET = 80_000_000
 
 
@@ -262,7 +262,7 @@ class HypothesisTester:
     def explained_arrays(self, h: Hypothesis) -> list[str]:
         """Return the names of the wrong arrays whose gradients the hypothesis `h` explains.
 
-        Return [] if, according to the hypothesis, backward returns a wrong gradient for an array with a right gradient.
+        Return [] if the hypothesis predicts a wrong gradient for an array whose gradient from backward is right.
         """
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):

@@ -92,10 +92,11 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
 def cut_some_rounds(
     graph: ForwardGraph, nodes: list[Node], j: int, only: str | None, state: bool
 ) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward counts an operand only in some iterations of a loop.
+    """Yield hypotheses in which backward uses the gradient of an operand only in some iterations of a loop.
 
-    Backward counts only the first iteration, only the last, all except the first, or all except the last. The
-    operand is operand `j` of the operations `nodes`. `state` is True if it comes from an earlier iteration.
+    The hypotheses differ in these iterations: only the first, only the last, all except the first, or all except the
+    last. The operand is operand `j` of the operations `nodes`. `state` is True if the operand comes from an earlier
+    iteration.
     """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -183,7 +184,8 @@ def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, 
     """Yield (cut, variable, operation, description) for each operand or result that a gradient flows through once.
 
     `cut` are the changes of forward that make the gradient of the operand or result zero. In a loop, yield only
-    operands that are differentiated arrays. A gradient may pass other operands, such as a state, several times.
+    operands that are differentiated arrays, because a gradient may pass through other operands, such as a state,
+    several times.
     """
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:

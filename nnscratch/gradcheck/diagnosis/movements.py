@@ -5,10 +5,10 @@ delta be the error of this step: the computed gradient of u minus the true gradi
 along a direction v. Let du be the derivative of u along v. This file calls du the movement of u.
 
 Let f be the weighted sum of the outputs (projection.py). The gradients that backward returned predict a derivative of f
-along v. This prediction is wrong by <delta, du>, the sum of the products of the elements of delta and du. The true
-derivative of f is measured, so each direction gives one linear equation for the unknown delta. If there are more
-directions than elements of u, the equations determine delta, and the additional directions test the solution. If there
-is no solution, no mistake in this step explains the errors.
+along v. Because the gradient of u is wrong by delta, this prediction is wrong by <delta, du>, the sum of the products
+of the elements of delta and du. The true derivative of f is measured, so each direction gives one linear equation for
+the unknown delta. If there are more directions than elements of u, the equations determine delta, and the additional
+directions test the solution. If there is no solution, no mistake in this step explains the errors.
 
 Each forward pass measures the movements of all results at once.
 """
@@ -64,9 +64,9 @@ class Movements:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
         `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
-        directions move this array. Then the equations may have several solutions. In
-        this case, return True if at most three arrays are wrong. If more than three arrays are wrong, return False,
-        because the tests of many results would take too long.
+        directions move this array. Then the equations may have several solutions. In this case, return True if at most
+        three arrays are wrong. If more than three arrays are wrong, return False, because the tests of many results
+        would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -164,11 +164,11 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets: the operands and results of forward at which backward may have made its only mistake.
+    """Return two sets of the operands and results of forward whose gradients may be wrong in backward.
 
-    For an operand or result in the first set, a wrong gradient can explain the errors of all arrays. In the second set,
-    a wrong gradient can explain the errors of at least one array. An item of a set is a
-    pair (key in `graph.families`, j), where j is the index of the operand, or -1 for the result.
+    A wrong gradient of an operand or result in the first set can explain the errors of all arrays. A wrong gradient of
+    one in the second set can explain the errors of at least one array. Each item of a set is a pair
+    (key in `graph.families`, j), where j is the index of the operand, or -1 for the result.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

@@ -71,7 +71,7 @@ def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
         x = sources[0].operands[j]
         if np.shape(x) != h.shape:
             continue
-        with np.errstate(all="ignore"):  # the deviation may be 0
+        with np.errstate(all="ignore"):  # do not warn if the deviation is 0
             xhat = (x - x.mean(axis=axes, keepdims=True)) / deviation(x, h, axes)
         if np.allclose(xhat, h, atol=1e-6):
             return sources, j

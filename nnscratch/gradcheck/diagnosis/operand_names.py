@@ -56,7 +56,7 @@ def users_calls(node: Node) -> list[tuple]:
 
 
 def name_of_source(node: Node, j: int) -> str:
-    """Return a name for operand `j`, which is a number, a differentiated array, or unknown."""
+    """Return a name for operand `j` of `node`, if no recorded operation computes this operand."""
     value: Any = node.operands[j]
     if node.variables[j] is not None:
         return str(node.variables[j]) if node.whole[j] else f"{node.variables[j]}[...]"

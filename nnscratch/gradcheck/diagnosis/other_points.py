@@ -1,4 +1,4 @@
-"""Test the explanations of gradients with few elements again, with other values of the arrays.
+"""If a gradient has few elements, test its explanations again with other values of the arrays.
 
 A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. If
 a gradient has few elements, an explanation may fit by chance, because several mistakes may give the same gradient at

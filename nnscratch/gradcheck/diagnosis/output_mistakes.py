@@ -107,7 +107,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
 def first_rounds(
     case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any, said: str
 ) -> None:
-    """Test whether a backward with nested loops over axes of an output counts only the first or the last iteration.
+    """Test whether backward, with nested loops over axes of an output, uses only the first or the last iteration.
 
     For example, backward uses only dy[0, 0], or only dy[-1, -1].
 
@@ -129,7 +129,7 @@ def first_rounds(
 
 
 def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
-    """Return a slice for each output, which selects its elements in the flat array of all outputs."""
+    """For each output, return the slice that selects its elements in the flat array of all outputs."""
     found, start = [], 0
     for _, y in outputs:
         size = y.size if is_array(y) else 1

@@ -14,7 +14,7 @@ OF_DROPOUT = frozenset("dropout drop mask keep prob".split())
 
 
 def is_random_mask(projection: Projection, mask: Any, name: str = "") -> bool:
-    """Return True if `mask` was drawn at random.
+    """Return True if `mask` seems to be drawn at random.
 
     `name` is the name of the mask in the user's code. If this name contains a word such as "dropout", return True.
     Otherwise, compare the mask with the arrays that existed before forward: inputs, targets and attributes. If one of

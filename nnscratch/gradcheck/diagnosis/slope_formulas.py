@@ -1,4 +1,4 @@
-"""Formulas that backward may use instead of phi'(u) for y = phi(u), and a search for the formula of a wrong backward.
+"""Formulas that backward may use instead of phi'(u) for y = phi(u), and a search for the formula that it used.
 
 For example, forward computes ``y = np.tanh(u)``, and a student writes ``du = dy * (1 - y)``, where ``dy * (1 - y**2)``
 is right.

@@ -64,7 +64,7 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes of all operations that read a state. With these changes, the gradients of the state are zero.
+    """Return changes for all operations that read a state. With these changes, the gradients of the state are zero.
 
     The changes are for all iterations of the loop, or for all except the first if `later_only` is True.
     """

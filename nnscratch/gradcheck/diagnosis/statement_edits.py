@@ -91,7 +91,7 @@ def header(statement: ast.stmt) -> str:
 
 
 def other_indices(statement: ast.stmt, known: dict[str, Any]) -> Iterator[tuple[Place, ast.expr]]:
-    """Yield a change of ``d[:, y] -= 1``, where ``y`` are labels: ``range(len(y))`` instead of the colon."""
+    """For ``d[:, y] -= 1`` with labels y, yield (place, new node) to replace the colon by ``range(len(y))``."""
     targets = [statement.target] if isinstance(statement, ast.AugAssign) else getattr(statement, "targets", [])
     for target in targets:
         if not isinstance(target, ast.Subscript) or not isinstance(target.slice, ast.Tuple):

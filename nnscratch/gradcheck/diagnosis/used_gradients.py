@@ -170,7 +170,8 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
     """Return a list of (values, name, is_constant): float arrays of forward that backward may use by mistake.
 
     `values` is a list with the array in each iteration of a loop, broadcast to the shape of the array that `site`
-    describes. Leave out arrays that cannot be broadcast to this shape. A constant depends on no differentiated array.
+    describes. Leave out arrays that cannot be broadcast to this shape. `is_constant` is True if the array does not
+    depend on a differentiated array.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]

@@ -19,7 +19,7 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def written_gradients(cases: dict[str, Case], right: dict, projection: Projection) -> None:
-    """If backward changes dy and then uses it, add this mistake to the case of each array that is wrong for it."""
+    """If backward changes dy and then uses it, add this mistake to each case whose gradient it explains."""
     changed = weights_after_backward(projection)
     if changed is None:
         return
@@ -38,7 +38,7 @@ def written_gradients(cases: dict[str, Case], right: dict, projection: Projectio
 def weights_after_backward(projection: Projection) -> Any:
     """Run backward, and return the values that dy has after backward. Return None if backward does not change dy.
 
-    The result is nested like the outputs, as R is: the check calls backward with dy = R.
+    The check calls backward with dy = R, so the result has the same nested structure as R.
     """
     dys = projection.dys()
     with projection.unchanged():

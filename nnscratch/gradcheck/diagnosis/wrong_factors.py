@@ -114,7 +114,7 @@ def mask_factors(graph: ForwardGraph, node: Node, other: int, right: list[Any]) 
 
 
 def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield 1, the square and the inverse of the factor `right`, if `node` is an elementwise product or quotient."""
+    """Yield wrong factors for an elementwise product or quotient: 1, the square and the inverse of `right`."""
     if node.name not in ("multiply", "divide"):
         return
     replaces = f"replaces `{node.operand_names[other]}` by"
@@ -126,7 +126,7 @@ def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Facto
 
 
 def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield the identity matrix, and the transposes of the factor `right` that have the same shape as `right`."""
+    """Yield wrong factors: the identity matrix, and the transposes of `right` that have the same shape as `right`."""
     factor, first = node.operand_names[other], right[0]
     is_matrix_product = node.name in ("matmul", "dot")
     if node.name not in ("multiply", "divide") and first.ndim == 2 and first.shape[0] == first.shape[1]:

@@ -6,10 +6,9 @@ a wrong array h. For example, for ``h = np.tanh(z)``, a student writes ``dz = dh
 this, forward is changed: np.tanh gets the wrong factor as its derivative. If the gradients of the changed forward equal
 the gradients from backward, the mistake is found.
 
-This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
-operand. An operand is active if it depends on a differentiated array. In the code, `sources` are the operations that
-read u, and `sinks` are the operations whose result is y: each list has one operation for each iteration of a
-loop.
+This file searches for arrays u and y such that all operations between them are elementwise, and y depends on no other
+active array. An array is active if it depends on a differentiated array. In the code, `sources` are the operations that
+read u, and `sinks` are the operations whose result is y. Each list has one operation for each iteration of a loop.
 """
 
 from __future__ import annotations
@@ -248,7 +247,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise, `sink` ends the user's loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # else the result leaves the user's loop
                     continue  # the result of `sink` is an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)

@@ -28,7 +28,7 @@ Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward leaves out the gradient of one use of an array, in all or in some iterations of a loop."""
+    """Test whether backward leaves out, repeats or negates the gradients of some occurrences of an array."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
