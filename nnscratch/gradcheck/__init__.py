@@ -2,10 +2,10 @@
 
 The steps of a check, and the files that do them:
 
-    checker.py                       check_gradients: the steps in order; settings.py contains its options
+    checker.py                       runs the steps of check_gradients in order; settings.py: the options
     adapters/                        one adapter for each form of code: a Module, a pair of functions, an object, ...
     pairing.py, gradient_names.py    find the gradient of each weight; places.py: where the code stores its arrays
-    updated_weights.py               finds the gradients in the changes of weights that backward updates
+    updated_weights.py               if backward updates the weights, computes the gradients from the changes
     snapshot.py, random_states.py    record the user's objects and random generators, and restore them after the check
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py, stale_forward.py       find faults that a comparison of gradients cannot find

@@ -1,4 +1,4 @@
-"""The arrays and numbers that may be parameters or gradients: helpers of pairing.py."""
+"""Find the arrays and numbers that may be parameters or gradients. pairing.py uses these functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Places = dict[Steps, Any]
 
 
 def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
-    """Return the arrays and numbers in the user's objects, except arrays that share memory with `known`."""
+    """Return the arrays and numbers in the user's objects, except arrays that share memory with an array in `known`."""
     return {
         steps: value
         for steps, value in snapshot.places
@@ -25,7 +25,10 @@ def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
 
 
 def changes_in_place(value: Any) -> bool:
-    """Return True for a float array that is not read-only. The check replaces any other value by a float64 array."""
+    """Return True for a writable float array: the check changes its elements in place.
+
+    Any other value is replaced by a float64 array during the check.
+    """
     return is_array(value) and value.dtype.kind == "f" and is_writeable(value)
 
 
@@ -35,7 +38,7 @@ def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array or sequence still has the values recorded in `snapshot`, and True for a single number."""
+    """Return True if an array or a sequence still has its values from `snapshot`. For a single number, return True."""
     old = snapshot.values_of(value)
     return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
 
@@ -48,7 +51,7 @@ def copied(value: Any) -> Any:
 
 
 def gradient_name(steps: Steps) -> str:
-    """Return the name of a gradient for a note: the name of its place, such as ``self.dW``."""
+    """Return the name that a note uses for a gradient, such as ``self.dW``."""
     if steps[0][0] == "returned":
         return "a gradient that backward returns"
     return place_name(steps)

@@ -4,8 +4,8 @@
 2  Reduce the outputs y to one number, f = sum(R * y), with random weights R. Test that forward is deterministic. Search
    for traps: faults that a comparison of gradients cannot find.
 3  Run backward once for the analytic gradients. Search for arrays that affect the outputs but have no gradient.
-4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
-   elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
+4  Compute the numeric gradients by finite differences: for every element, for some elements, or along a few directions.
+   Estimate the uncertainty of each value. If forward accepts complex numbers, use the complex step for more digits.
 5  Compare the analytic and the numeric gradients, and decide the verdict. A kink is a point without a derivative, such
    as 0 for ReLU. If several ReLUs are at their kinks, the affected elements need a separate test.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
@@ -82,14 +82,14 @@ def check_gradients(
         Otherwise it chooses "directional", and a note in the report gives the estimated time of a full check. "full"
         checks every element. "sampled" checks `samples` elements of each array. These include the largest and the
         smallest element. "directional" checks derivatives along `directions` random directions in each array. The cost
-        of this mode does not depend on the size of an array. If such a derivative is wrong, the diagnosis uses three
-        directions. If the diagnosis finds no mistake, up to `samples` elements of the array are measured too.
+        of this mode does not depend on the size of an array. If one of these derivatives is wrong, the diagnosis uses
+        three directions. If the diagnosis finds no mistake, up to `samples` elements of the array are measured too.
     samples, directions : int
         See `mode`.
     rtol : float, optional
         The relative difference allowed at each element: 1e-6 by default, 1e-2 if the code computes in float32 only.
     rng : None, int or numpy.random.Generator
-        The seed or the generator of the output weights, the samples and the directions.
+        The seed or the generator for the random weights of the outputs, the samples and the directions.
     only : sequence of str, optional
         The names of the arrays to check; by default all.
     diagnose : bool
@@ -102,7 +102,7 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        ``report.ok``, ``report.max_error``, ``report["weight"]``; ``print(report)`` shows the table.
+        See ``report.ok``, ``report.max_error`` and ``report["weight"]``. ``print(report)`` prints a table.
 
     Raises
     ------
@@ -156,7 +156,7 @@ class Check:
     ----------
     adapter : Adapter
     before : Snapshot
-        The state of the checked code before the check.
+        The state of the checked code at the start of the check.
     settings : Settings
     rng : numpy.random.Generator
     """
@@ -165,7 +165,7 @@ class Check:
         self.adapter, self.before, self.settings, self.rng = adapter, before, settings, rng
 
     def report(self) -> GradientReport:
-        """Run the check on the adapter, and return the report: steps 2 to 6 of the docstring of this module."""
+        """Run steps 2 to 6 of the list at the top of this file, and return the report."""
         report = GradientReport(
             self.adapter.title, mode=self.settings.mode.replace("auto", "full"), notes=self.adapter.notes
         )
@@ -197,7 +197,8 @@ class Check:
         narrow, differences = "the outputs are float32", Differences(projection, itemsize, self.settings.rtol)
         if itemsize == 8 and stores_narrow_arrays(projection) and has_noise_of_float32(differences, self.rng):
             wider = Differences(projection, 4, self.settings.rtol or 1e-3)
-            if not self._any_is_wrong(projection, wider, analytic):  # "wrong" may come from steps that cross kinks
+            # The steps for float32 are larger, so they may cross a kink, and then a right gradient looks wrong.
+            if not self._any_is_wrong(projection, wider, analytic):
                 narrow, differences = "forward stores float32 arrays", wider
         self._compare(report, projection, differences, analytic)
         if report.ok and differences.itemsize == 8:
@@ -234,7 +235,7 @@ class Check:
             raise ValueError(f"only= contains unknown names: {unknown}; the arrays are {', '.join(analytic)}")
 
     def _any_is_wrong(self, projection: Projection, differences: Differences, analytic: dict[str, Any]) -> bool:
-        """Return True if the verdict on a gradient is "wrong", measured with `differences`."""
+        """Compare all gradients with `differences`, and return True if the verdict on one of them is "wrong"."""
         report, settings = GradientReport(""), self.settings
         self.settings = replace(settings, diagnose=False)
         try:

@@ -15,8 +15,8 @@ the verdict is "incomplete". The checker treats the following arrays as constant
 - arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
   lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
 
-Some of these constants are named in a note of the report: those that belong to an object, change the outputs, and are
-not read-only.
+A note in the report names the constants that change the outputs. It leaves out read-only arrays, arrays that forward
+replaces or overwrites, and arrays that contain infinity or NaN.
 
 For each unchecked array that changes the outputs and is not a constant, the report contains a trap. A trap is a fault
 that a comparison of gradients cannot find.
@@ -59,13 +59,13 @@ CHANGES = (1e-3, 0.3)  # an array is changed at random twice; these are the size
 
 @dataclass(eq=False)
 class Unchecked:
-    """A float array in the user's objects or functions whose gradient was not checked.
+    """An array or number in the user's objects or functions whose gradient was not checked.
 
     Attributes
     ----------
-    array : array
+    array : array, number or sequence of numbers
     places : list of Steps
-        All places of the array in the user's objects and functions, such as ``self.fc1.W``: see places.py.
+        All paths to the array in the user's objects and functions, such as the steps to ``self.fc1.W``: see places.py.
     """
 
     array: Any
@@ -73,7 +73,7 @@ class Unchecked:
 
     @property
     def name(self) -> str:
-        """The name of the first place, such as ``self.fc1.W``."""
+        """The first path as Python code, such as ``self.fc1.W``."""
         return place_name(self.places[0])
 
 
@@ -98,9 +98,9 @@ def completeness_traps(
     missing = [u for u in moving if u not in constants]
     noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
-        why = "its name or the object that contains it"
+        why = "its name or the place where it is stored"
         if len(noted) > 1:
-            why = "their names or the objects that contain them"
+            why = "their names or the places where they are stored"
         report.notes.append(f"{listed(noted)}: treated as constant, because of {why}")
     if restricted and missing:
         report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not contain it")
@@ -125,8 +125,8 @@ def completeness_traps(
 def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
     """Return the inputs of a layer that change its outputs, but have no gradient. Leave out data, targets and settings.
 
-    Code counts as a layer if its outputs have axes. A loss returns one number, or one number for each element, and may
-    have gradients for only some of its inputs.
+    Code is a loss, and not a layer, if it returns a single number, or one loss for each element. A loss may have
+    gradients for only some of its inputs.
     """
     if projection.adapter.is_loss or all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
         return []
@@ -134,13 +134,13 @@ def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[s
         name
         for name, array in projection.adapter.float_inputs().items()
         if name not in analytic and name not in projection.adapter.missing
-        if not is_setting_name(re.findall(r"[A-Za-z]\w*", name)[-1])  # the last key of "bn_param['running_mean']"
+        if not is_setting_name(re.findall(r"[A-Za-z]\w*", name)[-1])  # running_mean in bn_param['running_mean']
         if array.size and not outputs_are_constant(projection, [array])
     ]
 
 
 def unchecked_arrays(projection: Projection) -> list[Unchecked]:
-    """Return the float arrays in the user's objects and functions, except parameters, inputs and their gradients."""
+    """Return the float arrays in the user's objects and functions, except inputs, parameters and their ``grad``."""
     known = list(projection.variables.values())  # the parameters and the float inputs
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
@@ -156,7 +156,7 @@ def unchecked_arrays(projection: Projection) -> list[Unchecked]:
 
 
 def moving_numbers(projection: Projection) -> list[Unchecked]:
-    """Return the integers, Python numbers and sequences that have the name of a weight and change the outputs."""
+    """Return the numbers, lists of numbers and integer arrays that have the name of a weight and change the outputs."""
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
     for steps, value in projection.state.places:
@@ -165,7 +165,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
         named = is_learned_name if is_number_sequence(value) else is_weight_name
         if not named(name_of(steps)) or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
             continue
-        if isinstance(holder_at(roots, steps), Module):  # the weights of a Module are Parameters, and not numbers
+        if isinstance(holder_at(roots, steps), Module):  # in a Module, only a Parameter is a weight
             continue
         projection.back_to_start()
         try:
@@ -180,7 +180,10 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that contains the array at the place `steps`, or None if the code has removed this object."""
+    """Return the object that contains an array: self.fc1 if `steps` lead to self.fc1.W.
+
+    Return None if the code has removed this object.
+    """
     value = roots
     try:
         for kind, key in steps[:-1]:
@@ -193,7 +196,7 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
     """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite.
 
-    The outputs that are not checked count too.
+    The outputs include those that the check leaves out.
     """
     candidates = [u for u in candidates if is_writeable(u.array) and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:
@@ -210,7 +213,7 @@ def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterat
 
 
 def forward_and_left_out(projection: Projection) -> tuple:
-    """Run forward. Return the outputs that are checked, followed by the outputs that are not."""
+    """Run forward. Return the outputs that are checked, followed by the outputs that are not checked."""
     ys = projection.adapter.run()
     return *ys, *projection.adapter.left_out
 
@@ -218,9 +221,10 @@ def forward_and_left_out(projection: Projection) -> tuple:
 def outputs_move(
     projection: Projection, outputs: tuple, changed: list[Unchecked], size: float, rng: np.random.Generator
 ) -> bool:
-    """Change some arrays, run forward, and return True if it does not return `outputs`.
+    """Change the arrays in `changed` at random, and run forward. Return True if its outputs differ from `outputs`.
 
-    If `changed` contains one array, return False if forward overwrites this array.
+    If `changed` contains only one array, and forward overwrites this array, return False. `size` is the size of the
+    changes, relative to the values.
     """
     projection.back_to_start()
     new = []
@@ -232,18 +236,18 @@ def outputs_move(
         new.append(u.array.copy())
     try:
         moved = not equal_outputs(outputs, forward_and_left_out(projection))
-    except Exception:  # the changed values make forward fail, so forward reads these arrays
+    except Exception:  # forward fails with the changed values, so it reads these arrays
         moved = True
     if moved and len(changed) == 1:
         u = changed[0]
-        now = holder_at(projection.state_roots, (*u.places[0], ("", "")))  # holder_at does not follow the last step
+        now = holder_at(projection.state_roots, (*u.places[0], ("", "")))  # holder_at ignores the last step
         moved = now is u.array and bool((u.array == new[0]).all())
     projection.back_to_start()
     return moved
 
 
 def is_constant(projection: Projection, u: Unchecked) -> bool:
-    """Return True if the array is treated as a constant: see the list in the docstring of this module."""
+    """Return True if the array is treated as a constant. The docstring at the top of this file lists the constants."""
     takes_weights = any(is_learned_name(name) for name in projection.adapter.input_names)
     places = [steps for steps in u.places if not is_read_by_function(steps)]
     for steps in places:

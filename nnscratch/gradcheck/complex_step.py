@@ -72,7 +72,9 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
 
 
 def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
-    """Return the derivatives of f with respect to the elements of the array `name` at `indices`.
+    """Return the derivatives of f, the weighted sum of the outputs, by the complex step.
+
+    The derivatives are with respect to the elements of the array `name` at `indices`.
 
     Return None if the code does not accept complex numbers. During this call, complex copies replace all float arrays
     in the user's objects.
@@ -110,7 +112,7 @@ def complex_derivatives(projection: Projection, name: str, indices: list[tuple])
 
 
 def imaginary(projection: Projection) -> float:
-    """Run forward and return the imaginary part of f, the weighted sum of the outputs; NaN if no output is complex."""
+    """Run forward. Return the imaginary part of f, the weighted sum of the outputs, or NaN if no output is complex."""
     total, any_complex = 0.0, False
     for (_, w), (_, y) in zip(leaves("", projection.weights), leaves("", projection.forward()), strict=True):
         if w is not None and np.iscomplexobj(y):
@@ -120,5 +122,5 @@ def imaginary(projection: Projection) -> float:
 
 
 def is_numpy(projection: Projection) -> bool:
-    """Return True if all differentiated arrays are float64 NumPy arrays."""
+    """Return True if all parameters and float inputs are float64 NumPy arrays."""
     return all(isinstance(v, np.ndarray) and v.dtype == np.float64 for v in projection.variables.values())

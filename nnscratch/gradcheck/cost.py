@@ -19,7 +19,9 @@ PASSES = 5  # the number of forward passes for each element: four for the differ
 
 
 def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:
-    """Return the settings with the chosen mode: it depends on the estimated time of a full check.
+    """Return the settings. If the mode is "auto", replace it by "full" or "directional".
+
+    The choice depends on the estimated time of a full check.
 
     The estimate is the time of one forward pass, multiplied by the number of forward passes.
 
@@ -62,7 +64,7 @@ def words_for(seconds: float) -> str:
 
 
 def progress_bar(elements: int, seconds: float) -> Any:
-    """Return a tqdm bar over the elements of a long check.
+    """Return a tqdm bar that counts the elements during a long check.
 
     Return None for a short check, or if the output is neither a terminal nor a notebook.
     """
@@ -98,9 +100,9 @@ def sight_note(report: GradientReport, tolerance: float) -> str:
 
 
 def smallest_visible(entry: Entry, tolerance: float) -> float:
-    """Return the smallest error of one element that directional mode detects.
+    """Return the smallest error that directional mode detects if only one element of the gradient is wrong.
 
-    An error of this size changes the derivative along a typical direction by the tolerance.
+    An error of this size changes the derivative along a typical direction by as much as the tolerance allows.
     """
     size = float(np.prod(entry.shape))
     allowed = tolerance * np.abs(entry.numeric) + 3 * entry.uncertainty + (entry.high - entry.low)

@@ -1,4 +1,7 @@
-"""Differences: numeric derivatives of f (projection.py) with respect to single elements, and along directions."""
+"""Differences: numeric derivatives with respect to single elements, and along directions.
+
+The differentiated function is f, the weighted sum of the outputs (projection.py).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Differences:
     itemsize : int
         The number of bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
-        The relative difference allowed at each element. If it is None, use the default for the precision.
+        The relative difference allowed at each element. None means 1e-6 in float64, and 1e-2 in float32.
 
     Attributes
     ----------
@@ -75,7 +78,8 @@ class Differences:
     def element_derivatives(self, array: Any, indices: list[tuple]) -> tuple[np.ndarray, ...]:
         """Measure the derivatives of f with respect to the elements of `array` at `indices`.
 
-        Return four arrays: value, uncertainty, low and high of each `Derivative`. All other elements are NaN.
+        Return four arrays with the shape of `array`: value, uncertainty, low and high of each `Derivative`. They are
+        NaN at the elements that were not measured.
         """
         out = [np.full(array.shape, np.nan) for _ in range(4)]
         scale, typical = 0.0, typical_size(array)
@@ -99,9 +103,9 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that computes f while h is added to one element of `array`.
+        """Return a function that adds a number h to one element of `array`, computes f, and restores the element.
 
-        The function returns f, and h after rounding. Then it restores the element.
+        The function returns f, and the change of the element, which is h after rounding.
         """
         value = array[index].copy()
 
@@ -120,15 +124,16 @@ class Differences:
 
         All steps are multiplied by `step_factor`.
         """
-        typical = typical_size(array)  # if this is small, small steps must separate a sharp bend from a kink
+        # If the elements are small, f may bend over a short distance. Small steps show that this bend is not a kink.
+        typical = typical_size(array)
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that computes f while ``h * v`` is added to `array`.
+        """Return a function that adds ``h * v`` to `array` for a number h, computes f, and restores the array.
 
-        The direction `v` has the shape of `array`. The function returns f and h, and restores the array.
+        The direction `v` has the shape of `array`. The function returns f and h.
         """
         xp, held = array_module(array), array.copy()
         on_device = xp.asarray(v)
@@ -169,7 +174,7 @@ class Differences:
         found = found if numeric.ndim else found[0]
         known = uncertainty[at] <= 1e-3 * np.maximum(np.abs(found), np.abs(numeric[at]).max()) + 1e-12
         close = np.abs(found - numeric[at]) <= 10 * uncertainty[at] + 1e-9 * np.abs(found)
-        if np.any(known & ~close):  # an operation of forward drops the imaginary part
+        if np.any(known & ~close):  # an operation of forward probably drops the imaginary part
             self.complex_step_failed = True
             return
         for part in (numeric, low, high):

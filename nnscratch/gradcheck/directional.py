@@ -1,8 +1,9 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
 A direction v is an array of random numbers with the shape of the array that is checked. A step along v adds h v to the
-array, so it changes all elements together. Therefore a few forward passes measure the derivative of f along v, even if
-the array is large. This derivative must equal <g, v>, the sum of the products of v and the gradient g.
+array, so it changes all elements together. Therefore a few forward passes measure the derivative of f, the weighted sum
+of the outputs, along v, even if the array is large. For a right gradient g, this derivative equals <g, v>, the sum of
+the products of the elements of g and v.
 
 If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures derivatives along
 directions that change only a part of the array.
@@ -27,7 +28,7 @@ DirectionalDerivatives = list[tuple[np.ndarray, Derivative]]  # directions, each
 def measure_directions(
     differences: Differences, array: Any, count: int, rng: np.random.Generator
 ) -> DirectionalDerivatives:
-    """Draw `count` random directions, and measure the derivative along each."""
+    """Draw `count` random directions, and measure the derivative of f along each direction."""
     found = []
     for _ in range(count):
         v = random_direction(array.shape, rng)
@@ -36,7 +37,7 @@ def measure_directions(
 
 
 def directional_entry(name: str, analytic: np.ndarray, derivatives: DirectionalDerivatives) -> Entry:
-    """Return an entry that compares <analytic, v> with the measured derivative along each direction v."""
+    """Return an entry that compares the sum of ``analytic * v`` with the measured derivative, for each direction v."""
     along = np.array([float((analytic * v).sum()) for v, _ in derivatives])
     columns = [np.array([getattr(d, k) for _, d in derivatives]) for k in ("value", "uncertainty", "low", "high")]
     entry = Entry(name, analytic.shape, along, *columns, kinks=sum(d.kink for _, d in derivatives))
@@ -70,12 +71,12 @@ def describe_wrong_elements(
 def locate_wrong_part(
     differences: Differences, array: Any, analytic: np.ndarray, derivatives: DirectionalDerivatives
 ) -> tuple[slice, ...]:
-    """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
+    """Return one slice for each axis: the smallest rectangular part of the array that contains all wrong elements.
 
-    For each axis, find the first and the last index of this box by bisection. To test whether a part of the array is
-    wrong, set the direction to zero outside the part, and measure the derivative along it. The part counts as right
-    only if this derivative is right, and if its uncertainty is below a hundredth of the error along the original
-    direction.
+    For each axis, find the first and the last index of this part by bisection. To test if the elements in some slices
+    are right, take a random direction, set it to zero outside these slices, and measure the derivative along it. The
+    elements count as right only if the gradient from backward agrees with this derivative, and if the uncertainty of
+    the derivative is below a hundredth of the error along the original direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

@@ -36,7 +36,7 @@ class EntryChecker:
     gradients : dict of str to ndarray
         The complete gradient that backward returned for each array.
     directional : dict of str to DirectionalDerivatives
-        In directional mode, the derivatives measured for the diagnosis of each wrong array.
+        In directional mode, for each array with a wrong gradient: the directions, and the derivatives along them.
     """
 
     def __init__(self, differences: Differences, settings: Settings, rng: np.random.Generator):
@@ -107,9 +107,9 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding errors of float64.
 
-        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if, for
-        at least one element, finite differences with the first step h were too inexact and other steps were needed.
-        Otherwise, noise cannot be the reason for a wrong verdict.
+        The noise is measured once, at the first call. Call this method only if a gradient looks wrong, and if some
+        derivatives needed more than the first step of the finite differences, or are zero. Otherwise, noise cannot be
+        the reason for a wrong verdict.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)

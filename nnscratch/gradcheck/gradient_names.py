@@ -24,7 +24,7 @@ SYNONYMS = {"weight": "w", "weights": "w", "ws": "w", "biases": "b", "bias": "b"
 
 
 def gradient_of(name: str) -> list[str]:
-    """Return possible names of an array, if the name of its gradient is `name`.
+    """Return the possible names of an array whose gradient is called `name`.
 
     Examples
     --------
@@ -42,7 +42,9 @@ def gradient_of(name: str) -> list[str]:
 
 
 def gradient_key(name: str, keys: Iterable[Any]) -> Any:
-    """Return the key under which a dictionary contains the gradient of the array `name`, or None.
+    """Return the key in `keys` that fits the gradient of the array `name`, or None.
+
+    `keys` are the keys of a dictionary of gradients.
 
     Examples
     --------
@@ -68,9 +70,9 @@ def array_words(steps: Steps) -> tuple:
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return all possible names of the array whose gradient is at `steps`, each as a tuple of words.
+    """Return the possible names of an array. `steps` is the path to its gradient, such as self.fc1.dW.
 
-    If the name at `steps` is not the name of a gradient, return an empty set.
+    Each name is a tuple of words. If the path does not contain the name of a gradient, return an empty set.
 
     Examples
     --------
@@ -105,9 +107,9 @@ def plain(words: tuple) -> tuple:
 def closeness(array: Steps, gradient: Steps) -> int:
     """Return a score from 0 to 3 that compares the name of a gradient with the name of an array.
 
-    3    the gradient has the name of the array, as ``dW`` for ``W``
-    2    the names are equal apart from capitals and synonyms, as ``dW`` for ``weights``
-    1    the names are equal, but one of them has additional words in front, as ``self.grads['W']`` for ``self.fc1.W``
+    3    the names fit exactly, as ``dW`` fits ``W``
+    2    the names fit apart from capitals and synonyms, as ``dW`` fits ``weights``
+    1    the names fit, but one of them has additional words in front, as in ``self.grads['W']`` and ``self.fc1.W``
     0    the names do not fit
     """
     a, gs = array_words(array), gradient_words(gradient)

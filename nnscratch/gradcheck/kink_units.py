@@ -6,9 +6,10 @@ have a kink at the same point, backward may use a different slope for each unit.
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
-Here J_u is the jump of the gradient if only unit u moves from one side of its kink to the other. The same theta must
-explain the gradients of all arrays. It must also explain them for several values of dy, the gradient with respect to
-the outputs. To find the jumps, this file runs backward at nearby points, where no unit lies on a kink:
+Here g_start is the gradient at a nearby point, where no unit lies on a kink. J_u is the jump of the gradient if only
+unit u moves from one side of its kink to the other. The same theta must explain the gradients of all arrays, for
+several values of dy, the gradient with respect to the outputs. To find the jumps, this file runs backward at nearby
+points:
 
 1  If an element of the gradient has only two different values at these points, it depends on one unit. At the kink, the
    element must lie between the two values.
@@ -58,10 +59,10 @@ class KinkUnits:
     resolved : bool
         True if the jumps of all kinks are known. Then `allowed` and `wrong` are valid.
     allowed : dict of str to ndarray
-        For each array, the allowed gradient that is nearest to the gradient from backward, for the first dy; NaN at
-        elements that were not compared.
+        For each array, the allowed gradient that is nearest to the gradient from backward. It is NaN at elements that
+        were not compared.
     nearby : dict of str to ndarray
-        For each array, the gradients from backward at the nearby points, for the first dy.
+        For each array, the gradients from backward at the nearby points.
     wrong : dict of str to list of tuple
         For each array, the elements whose gradient is not allowed.
     """
@@ -96,7 +97,7 @@ class KinkUnits:
         return random_weights_like(y, self.rng) if is_array(y) and y.ndim else (1.0 if isinstance(y, float) else None)
 
     def _choose_elements(self, gradients: dict[str, np.ndarray], first: dict[str, list[tuple]]) -> None:
-        """Choose the flat indices to compare in each array."""
+        """Choose the elements to compare in each array, as indices of the flattened array."""
         self._elements, left = {}, MAX_ELEMENTS
         for name, g in gradients.items():
             needed = [int(np.ravel_multi_index(index, g.shape)) if g.ndim else 0 for index in first.get(name, [])]
@@ -108,7 +109,7 @@ class KinkUnits:
     # --- backward at nearby points -----------------------------------------------------------------------------------
 
     def _gradient(self, offset: dict[str, np.ndarray] | None = None, dys: slice = slice(None)) -> np.ndarray:
-        """Return backward's gradients at the current point plus `offset`: one row for each dy."""
+        """Return backward's gradients if `offset` is added to the arrays: one row for each dy that `dys` selects."""
         for name, v in self.projection.variables.items():
             v[...] = self._held[name]
             if offset is not None:
@@ -125,7 +126,7 @@ class KinkUnits:
 
     def _resolve(self) -> None:
         here = self._gradient()
-        points = np.array([self._gradient(self._offset()) for _ in range(POINTS)])  # (points, dys, elements)
+        points = np.array([self._gradient(self._offset()) for _ in range(POINTS)])  # shape (points, dys, elements)
         for name, part in self._parts():
             self.nearby[name].reshape(POINTS, -1)[:, self._elements[name]] = points[:, 0, part]
         everything = np.concatenate([points, here[None]])
@@ -173,7 +174,7 @@ class KinkUnits:
         value plus theta times the difference of the two values. Theta is from 0 to 1, and is the same for every dy.
         """
         spread = points - points[0]
-        other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
+        other = np.abs(spread).sum(axis=1).argmax(axis=0)  # for each element, a point on the other side of its kink
         jump = np.take_along_axis(spread, other[None, None, :], axis=0)[0]
         theta = ((here - points[0]) * jump).sum(axis=0) / (jump**2).sum(axis=0)
         return points[0] + np.clip(theta, 0, 1) * jump
@@ -216,7 +217,10 @@ class KinkUnits:
         return None
 
     def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Choose a line segment near the current point. Return the gradient at its start, and the jumps at kinks."""
+        """Choose a line segment near the current point. Return the gradient at its start, and the jumps at its kinks.
+
+        Return None if the segment crosses no kink, or if it crosses too many kinks for the limits of the search.
+        """
         along, aside = self._offset(), self._offset()
 
         def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:
@@ -240,21 +244,24 @@ class KinkUnits:
 
 
 class Box:
-    """The set of all vectors J theta with 0 <= theta_u <= 1. These are the changes of the gradient that kinks allow.
+    """The changes of the gradient that kinks allow: sums of jumps, each multiplied by a number from 0 to 1.
+
+    These numbers are called theta, one for each unit. The changes are the vectors J theta.
 
     Parameters
     ----------
     J : ndarray, (elements, units)
-        The jump of the gradient at the kink of each unit.
+        Each column is the jump of the gradient at the kink of one unit.
     """
 
     def __init__(self, J: np.ndarray):
-        # Units whose jumps are equal up to rounding make J nearly singular. `rcond` makes them share the solution.
+        # If the jumps of some units are equal up to rounding, J is nearly singular. With `rcond`, the pseudoinverse
+        # gives these units the same theta.
         self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J, rcond=1e-9)
         self.rate = 1 / max(float(np.linalg.eigvalsh(self.gram)[-1]), 1e-300)
 
     def nearest(self, r: np.ndarray) -> np.ndarray:
-        """Return the theta for which J theta is nearest to `r`."""
+        """Return theta, one number from 0 to 1 for each unit, so that J theta is nearest to `r`."""
         theta = self.inverse @ r
         inside = np.clip(theta, 0, 1)
         if (np.abs(theta - inside) <= 1e-6).all():
@@ -271,12 +278,12 @@ class Box:
         return theta
 
     def contains(self, r: np.ndarray, tolerance: float) -> bool:
-        """Return True if some J theta in the box differs from `r` by at most `tolerance` in every element."""
+        """Return True if an allowed change J theta differs from `r` by at most `tolerance` in every element."""
         if np.abs(self.J @ (self.inverse @ r) - r).max() > tolerance:
             return False  # no theta fits, even without the bounds 0 <= theta <= 1
         return bool(np.abs(self.J @ self.nearest(r) - r).max() <= tolerance)
 
 
 def is_among(jump: np.ndarray, jumps: list[np.ndarray], tolerance: np.ndarray) -> bool:
-    """Return True if one of `jumps` equals `jump` or its negative."""
+    """Return True if one of `jumps` equals `jump` or ``-jump``, up to 10 times `tolerance`."""
     return any((np.abs(sign * jump - other) <= 10 * tolerance).all() for other in jumps for sign in (1, -1))

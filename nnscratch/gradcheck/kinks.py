@@ -1,8 +1,8 @@
-"""Elements whose gradient looks wrong although backward may be right: several kinks at one point, and noise.
+"""Test again the elements whose gradient looks wrong: the reason may be noise, or several kinks at the same point.
 
 A kink is a point at which a function has two different one-sided derivatives, and therefore no derivative. An example
-is the point 0 of ReLU. `estimate` in numerical.py recognises a single kink. The functions here are for points at which
-several outputs, or several hidden units, have a kink.
+is the point 0 of ReLU. `estimate` in numerical.py recognises a single kink. Most functions in this file are for points
+at which several outputs, or several hidden units, have a kink.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = "largest"
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure the derivative at each element that looks wrong a second time, with other steps.
+    """For each element whose gradient looks wrong, measure the derivative again, with other steps.
 
     If f is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
     """
@@ -40,13 +40,15 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -> None:
     """Widen the accepted interval at elements where several outputs have a kink.
 
-    An example is max pooling with overlapping windows. Suppose that an element x lies in several windows, and that each
-    of these windows has a second maximum equal to x. If x grows, it becomes the only maximum of each window. If x
-    shrinks, it is the maximum of no window. Backward may choose the maximum of each window separately, so it may use a
-    different slope for each output. Let R_k be the weight of output k, and let [low_k, high_k] be the interval between
-    the one-sided derivatives of output k. Then the accepted interval is the sum over the outputs k of
-    R_k [low_k, high_k]. If some R_k are negative, this interval may be wider than the interval between the one-sided
-    derivatives of f.
+    An example is max pooling with overlapping windows. Suppose that an element x is the maximum of several windows, and
+    that each of these windows contains another element equal to x. If x grows, it becomes the only maximum of each
+    window. If x shrinks, it is the maximum of no window. Backward may choose one of the two elements in each window
+    separately, so it may use a different slope for each output.
+
+    Let R_k be the weight of output k in f, the weighted sum of the outputs, and let [low_k, high_k] be the interval
+    between the one-sided derivatives of output k. Then the accepted interval is the sum of R_k [low_k, high_k] over all
+    outputs k. If some R_k are negative, this interval may be wider than the interval between the one-sided derivatives
+    of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -92,9 +94,10 @@ def settle_kinks(
        (zero_units.py).
     3. Otherwise compare the gradients from backward at nearby points. They show how much the gradient jumps at the kink
        of each unit (kink_units.py).
-    4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
-       These points do not show every combination of slopes. So make each range wider, at most three times as wide, and
-       accept an element inside the wider range. If other elements look wrong, the verdict is "cannot tell".
+    4. If kinks depend on each other, step 3 fails. Then find, for each element, the smallest and the largest gradient
+       at nearby points. These points do not show every combination of slopes. So make the range between the two values
+       wider, at most three times as wide, and accept an element inside the wider range. If another element looks wrong,
+       the verdict is "cannot tell".
 
     Parameters
     ----------
@@ -142,11 +145,11 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare the derivatives with respect to one element in `suspects`. The gradients of all suspects may
-    be zero near the kink. So at a few additional points, compare the derivatives with respect to another
-    element: the element with the largest gradient. If `suspects` is None, compare derivatives along random directions.
-    If backward and the finite difference disagree, try a second, smaller step, because a nearby point may lie close
-    to another kink.
+    `suspects` are the elements that look wrong. At each point, compare the derivatives with respect to one of these
+    elements. Near the kink, all these derivatives may be zero. So at a few additional points, compare the derivatives
+    with respect to the element with the largest gradient. If `suspects` is None, compare derivatives along random
+    directions. If backward and the finite difference disagree, try a second, smaller step, because a nearby point may
+    lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
@@ -183,7 +186,7 @@ def confirmed_nearby(
 
 
 def apply_slopes(entry: Entry, suspects: list[tuple], slopes: SlopesAtZero) -> None:
-    """Set the verdict of `entry` according to the slopes that backward uses at units that are zero."""
+    """Set the verdict of `entry`. `slopes` contains the slopes that backward uses at units that are exactly zero."""
     worst = next((wrong for wrong in slopes.wrong if wrong.name == entry.name), None)
     if worst is not None:
         entry.verdict, entry.reason = "wrong", outside_of_slopes(worst.index, worst.given, worst.allowed)
@@ -195,7 +198,7 @@ def apply_slopes(entry: Entry, suspects: list[tuple], slopes: SlopesAtZero) -> N
 
 
 def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
-    """Return the reason why a gradient at a kink is wrong."""
+    """Return the text that explains why a gradient at a kink is wrong."""
     return (
         f"at a kink, such as a ReLU at zero, the slope of each unit must lie between its two one-sided slopes: at "
         f"[{','.join(map(str, index))}] the gradient is {given:.4g}, and the nearest allowed value is {allowed:.4g}"
@@ -203,7 +206,7 @@ def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
 
 
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
-    """Set the verdict of `entry`, after a comparison of its gradient with the gradients that the kinks allow.
+    """Compare the gradient of `entry` with the gradients that the kinks allow, and set its verdict.
 
     The jumps of the gradient at the kinks of all units must be known (`KinkUnits.resolved`).
     """

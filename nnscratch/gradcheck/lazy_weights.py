@@ -44,7 +44,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
             now = dict(Snapshot(adapter.source).places)
             created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
             if not any(changes_outputs(adapter, a, ys) for a in created.values()):
-                created = {}  # not weights: for example, forward appends its attention weights to a list in each call
+                created = {}  # not learned: for example, attention weights that each forward appends to a list
     except Exception:  # the check runs forward again and reports the error
         created = {}
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
@@ -64,7 +64,7 @@ def copied_outputs(ys: tuple) -> tuple:
 
 
 def changes_outputs(adapter: Adapter, array: Any, ys: tuple) -> bool:
-    """Return True if forward returns other outputs than `ys` for other values of `array`."""
+    """Change the values of `array`, and run forward. Return True if its outputs differ from `ys`."""
     held = array.copy()
     array += 0.1 * (1 + abs(held))
     changed = not equal_outputs(copied_outputs(adapter.run()), ys)
@@ -73,7 +73,10 @@ def changes_outputs(adapter: Adapter, array: Any, ys: tuple) -> bool:
 
 
 def is_new_weight(steps: Steps, value: Any, held: set[Steps], inputs: list[Any]) -> bool:
-    """Return True if forward has created the array at `steps`, and the array has the name of a weight."""
+    """Return True if forward has created the array `value`, and the array has the name of a weight.
+
+    `steps` is the path to the array, and `held` contains the paths of the arrays that existed before forward.
+    """
     if not is_array(value) or not is_float(value) or not np.size(value) or steps in held or is_outside(steps):
         return False
     return is_learned_name(name_of(steps)) and not any(share_memory(value, a) for a in inputs)

@@ -1,8 +1,8 @@
 """Decide from its name if an array is a learned weight, a setting, or neither.
 
-The lists contain names from courses and books. A name that is not in the lists does not show what an array is. Then
-completeness.py looks at the class that contains the array. In an ordinary class, the array counts as a weight, so that
-the check misses no weight. In a class that lists its parameters, the array counts as a constant.
+The lists contain names from courses and books. If a name is not in the lists, completeness.py looks at the class that
+contains the array. In an ordinary class, the array counts as a weight, so that the check misses no weight. In a class
+that lists its parameters, the array counts as a constant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".
 
 
 def name_of(steps: Steps) -> str:
-    """Return the last name in an array's place (places.py): "W" for self.fc1.W. Indices into a list are not names.
+    """Return the last name on the path to an array: "W" for self.fc1.W. Indices into a list are not names.
 
     Examples
     --------

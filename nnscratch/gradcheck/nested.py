@@ -56,7 +56,7 @@ def has_attribute(value: Any, name: str) -> bool:
 
 
 def array_module(array: Any) -> Any:
-    """Return numpy or cupy. Accept masked arrays and matrices too, because students' code may use them."""
+    """Return the module of an array, numpy or cupy. Masked arrays and matrices belong to numpy."""
     return np if isinstance(array, np.ndarray) else backend.array_module(array)
 
 

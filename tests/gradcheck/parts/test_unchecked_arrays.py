@@ -260,7 +260,7 @@ def test_each_array_without_a_gradient_has_a_trap():
 def test_constants_are_noted():
     messages, notes = traps_of(lambda layer, x: x * layer.mask, mask=X.copy())
     assert messages == [] and notes == [
-        "self.mask: treated as constant, because of its name or the object that contains it"
+        "self.mask: treated as constant, because of its name or the place where it is stored"
     ]
     messages, notes = traps_of(lambda layer, x: x * layer.mask * layer.mean, mask=X.copy(), mean=X.copy())
     assert (
