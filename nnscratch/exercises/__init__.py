@@ -1,10 +1,10 @@
 """Small exercises with immediate feedback. The exercises in their order are called the ladder.
 
-ladder/, solutions/    a reference and a model solution for each exercise
+ladder/, solutions/    the checks and the model solution of each exercise
 exercise.py            the parts of an exercise
 folder.py              the student's folder: files, progress
 checking.py            check one file; values.py compares values, worker.py runs the file
-drivers.py             call students' code that is not a pair of functions of arrays
+drivers.py             call students' code that is not two functions of arrays, such as a class
 notebook.py            check functions in a notebook; notebook_files.py writes the notebooks
 command.py             ``nnscratch exercises``, with the options in arguments.py; watch.py checks after each save
 

@@ -1,7 +1,7 @@
-"""Call a student's functions, and convert their values to arrays, which can be sent to the process of the check.
+"""Call a student's functions. Convert the results to arrays, which can be sent to the process that checks them.
 
 This file runs in the process of the student's code. So it must not import solutions, because the student's code could
-call them. It imports NumPy, and the format of the messages between the processes.
+call them. It imports only NumPy, and the modules for the messages between the two processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..gradcheck.command import wire
 from ..gradcheck.command.refused import Refused
 
 DRIVER = "driver:"
-PRINTED = 1500  # characters
+PRINTED = 1500  # the number of characters that are kept of the text that the student's code prints
 
 
 class FirstCharacters:
@@ -40,7 +40,7 @@ class FirstCharacters:
 
 
 def in_file(error: BaseException, path: str) -> str:
-    """Return an error as text. If a line of the student's file is in the traceback, the text ends with " (line 7)"."""
+    """Return an error as text. If the traceback has a line of the student's file, add it, such as " (line 7)"."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, MemoryError):
@@ -110,12 +110,12 @@ def copy_of(value: Any) -> Any:
 
 
 def sendable(title: str, name: str, value: Any) -> Any:
-    """Return a value as an array that can be sent.
+    """Return a value as an array, or a dictionary of arrays, that can be sent to another process.
 
     Raises
     ------
     Refused
-        `value` is not an array of numbers.
+        `value` is not an array of numbers, a number, or a dictionary of these.
     """
     if isinstance(value, dict):
         return {str(k): sendable(title, f"{name}[{k!r}]", v) for k, v in value.items()}

@@ -164,7 +164,7 @@ def read(exercise: Exercise, path: Path) -> str:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        if error.lineno is None:  # for example after a null byte
+        if error.lineno is None:  # for example, the file contains a null byte
             raise NotYet(f"Python cannot read the file: {error.msg}.", "Is it a text file with Python code?") from None
         line = (error.text or "").strip()
         raise NotYet(f"Python cannot read line {error.lineno}: {error.msg}.", f"line {error.lineno}: {line}") from None

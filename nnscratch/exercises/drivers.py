@@ -1,10 +1,9 @@
 """Drivers: functions for students' code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
 A driver gets the function ``load``, and returns a function of arrays that calls the student's code. ``load(name)``
-returns an object of the student's file. Before each call of the returned function, the check restores the first state
-of every object that this function refers to. ``load`` belongs to the check itself, and the check must not restore its
-own state. So the returned function must not refer to ``load``. Drivers run in the process of the student's code, so
-they contain no solutions.
+returns an object of the student's file. Before each call of the returned function, the check resets all objects that
+this function refers to. It must not reset ``load``, which belongs to the check itself. So the returned function must
+not refer to ``load``. Drivers run in the process of the student's code, so they contain no solutions.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def linear_forward(load: Load) -> Callable:
 
 
 def linear_backward(load: Load) -> Callable:
-    """Return a backward that belongs to `linear_forward` or `conv1d_forward`."""
+    """Return the backward for a layer that `linear_forward` or `conv1d_forward` has made."""
 
     def backward(dLdZ: Any, layer: Any) -> tuple:
         dLdA = layer.backward(dLdZ)
@@ -99,7 +98,7 @@ def two_layer_forward(load: Load) -> Callable:
 
 
 def two_layer_backward(load: Load) -> Callable:
-    """Return a backward that belongs to `two_layer_forward`."""
+    """Return the backward for `two_layer_forward`: it multiplies the stored gradients by dloss."""
     return lambda dloss, grads: tuple(dloss * grads[name] for name in ("W1", "b1", "W2", "b2"))
 
 
@@ -115,7 +114,7 @@ def clip_norm(load: Load) -> Callable:
 
 
 def with_running_averages(name: str) -> Callable[[Load], Callable]:
-    """Return a driver that returns out, and the running averages that the student's forward stored in bn_param."""
+    """Return a driver. Its function returns out, and the running averages that forward has stored in bn_param."""
 
     def driver(load: Load) -> Callable:
         called = load(name)
@@ -130,7 +129,7 @@ def with_running_averages(name: str) -> Callable[[Load], Callable]:
 
 
 def in_training(name: str) -> Callable[[Load], Callable]:
-    """Return a driver for a forward in training mode that keeps no running averages between calls."""
+    """Return a driver for a forward in training mode. Every call starts without running averages."""
 
     def driver(load: Load) -> Callable:
         called = load(name)
@@ -155,7 +154,7 @@ def with_setting(name: str) -> Callable[[Load], Callable]:
 
 
 def backward_of(name: str) -> Callable[[Load], Callable]:
-    """Return a driver for the backward of the object that forward made."""
+    """Return a driver for backward. It calls ``backward`` of the layer that forward has made."""
 
     def driver(load: Load) -> Callable:
         load(name)
@@ -214,7 +213,7 @@ def gru_forward(load: Load) -> Callable:
 
 
 def gru_backward(load: Load) -> Callable:
-    """Return a backward that belongs to `gru_forward`."""
+    """Return the backward for a cell that `gru_forward` has made."""
 
     def backward(delta: Any, cell: Any) -> tuple:
         dx, dh_prev_t = cell.backward(delta)

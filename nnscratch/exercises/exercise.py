@@ -83,8 +83,8 @@ class Gradients:
     cases : list of callable
         Each function draws the inputs of forward.
     reference : callable, optional
-        Returns the right outputs for the same inputs. Only ``nnscratch grade`` uses it. If it is None, find the
-        `Values` object of the exercise that checks the same forward, and use its `reference`.
+        Returns the right outputs for the same inputs. Only ``nnscratch grade`` uses it. If it is None, this command
+        uses the `reference` of the `Values` object that checks the same forward.
     replay : callable, optional
         The reference for a forward that draws random numbers. ``replay(inputs, *outputs)`` returns a forward that uses
         the same random numbers as the call that returned `outputs`.

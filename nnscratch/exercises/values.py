@@ -8,7 +8,7 @@ import numpy as np
 
 from .exercise import NOT_SENT, Slip, Values
 
-TOLERANCE, TOLERANCE_FLOAT32 = 1e-6, 1e-3  # relative to the largest right value
+TOLERANCE, TOLERANCE_FLOAT32 = 1e-6, 1e-3  # the largest error, divided by the largest right value
 
 
 def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:

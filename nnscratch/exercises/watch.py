@@ -66,7 +66,7 @@ class Watch:
         self.print_status()
 
     def go_to_next(self) -> bool:
-        """Check the next exercise that is not solved, if there is one.
+        """Check the next exercise that is not solved. Return False if there is none.
 
         After the last exercise, continue with the first exercise.
         """
@@ -106,7 +106,7 @@ class Watch:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Return the time and the size of a file, or None if the file does not exist."""
+    """Return the time of the last change and the size of a file, or None if the file does not exist."""
     try:
         found = os.stat(path)
     except OSError:

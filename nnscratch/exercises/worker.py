@@ -65,7 +65,7 @@ class ExerciseService(Service):
     """The requests that the judge can send: those of `Service`, and ``call``."""
 
     def load(self, name: str) -> Any:
-        """Return the object `name` of the student's file. For ``"driver:NAME"``, call this driver (drivers.py)."""
+        """Return the object `name` of the student's file. For ``"driver:NAME"``, return the driver's function."""
         if not name.startswith(DRIVER):
             return super().load(name)
         return DRIVERS[name.removeprefix(DRIVER)](super().load)

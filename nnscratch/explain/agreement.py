@@ -55,7 +55,7 @@ def rank_correlation(a: Array, b: Array) -> np.ndarray:
 
 
 def ranks(a: np.ndarray) -> np.ndarray:
-    """Return the rank of each number in an array of shape (D,). Equal numbers have the mean of their ranks."""
+    """Return the rank of each number in an array of shape (D,). Equal numbers get the mean of their ranks."""
     _, which, counts = np.unique(a, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts
     return (below + (counts - 1) / 2)[which]

@@ -1,4 +1,4 @@
-"""Compare explanations of the same predictions by different methods: one table."""
+"""Compare the explanations that different methods give for the same predictions, in one table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Comparison:
     attributions : dict of str to array
         The explanations, by the name of the method.
     deletion, insertion : dict of str to float
-        The area under the curve, averaged over the examples.
+        The area under the deletion or insertion curve, averaged over the examples.
     randomised : dict of str to float
         The rank correlation with the explanation of a model with shuffled weights, averaged over the examples.
     agreement : array, shape (M, M)

@@ -33,7 +33,7 @@ from .scores import Model, Target, check_input, check_target
 def deletion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return K + 1 scores: of x, and after each of K steps that replace elements of x by the baseline.
+    """Return the score of x, and the score after each of K steps that replace elements of x by the baseline.
 
     The first step replaces the elements with the largest attributions, and the last step replaces the elements with the
     smallest attributions.
@@ -65,7 +65,7 @@ def deletion_curve(
 def insertion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return K + 1 scores: of the baseline, and after each of K steps that copy elements of x into the baseline.
+    """Return the score of the baseline, and the score after each of K steps that copy elements of x into it.
 
     The first step copies the elements with the largest attributions, and the last step copies the elements with the
     smallest attributions. The arguments are those of `deletion_curve`.
@@ -86,7 +86,7 @@ def insertion_curve(
 
 
 def area(curves: np.ndarray) -> np.ndarray:
-    """Return the area under each curve (N, K + 1), over k/K from 0 to 1."""
+    """Return the area under each of N curves. A curve has K + 1 values, at k/K from 0 to 1."""
     return np.trapezoid(curves, dx=1 / (curves.shape[1] - 1), axis=1)
 
 
@@ -103,7 +103,7 @@ def _curve(
     first = np.round(np.arange(steps + 1) / steps * places.size)  # the number of elements changed after each step
     curves = []
     for n in range(len(x)):
-        rank = np.argsort(np.argsort(-a[n], axis=None, kind="stable"))  # rank 0 is the largest
+        rank = np.argsort(np.argsort(-a[n], axis=None, kind="stable"))  # rank 0: the largest attribution
         masks = (rank < first[:, None]) == insert  # (K + 1, size)
         v = value_function(model, x[n : n + 1], target_row(target, n), baseline_row(baseline, x, n), places)
         curves.append(v(masks))

@@ -101,9 +101,9 @@ def integrated_gradients(
     Warns
     -----
     RuntimeWarning
-        The gap of an example is too large. Without `steps`, this means that the gap is larger than `steps` promises
-        above: 3,000 passes are too few, or the score jumps on the line. With `steps`, it means that the gap is above
-        5 % of the sum of ``|a|``.
+        The gap of an example is too large. Without `steps`, the gap is above the limit that the description of `steps`
+        gives. Either 3,000 passes are too few, or the score jumps on the line. With `steps`, the gap is above 5 % of
+        the sum of ``|a|``.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
     xp = backend.array_module(difference)
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even indices: the ends of the segments; odd indices: their middles
     s, g = line(alphas)
-    tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # rounding may add the other half
+    tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding errors
     rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a gap below this number comes from rounding
     while True:
         h = alphas[2::2] - alphas[:-2:2]
@@ -192,7 +192,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
 
 def largest_gap(s0: Array, s: Array, dtype: np.dtype) -> np.ndarray:
     """Return the gap below which the adaptive sum ends. `s0` and `s` are the scores at the ends of the line."""
-    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # in float16, 64 eps is the maximum
+    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # float16 has large rounding errors
     return np.maximum(TOLERANCE, relative * (abs(s0).astype(np.float64) + abs(s)))
 
 

@@ -1,4 +1,4 @@
-"""Kernel SHAP: Shapley values as the solution of a weighted least-squares problem, from a sample of the sets.
+"""Kernel SHAP: Shapley values as the solution of a least-squares problem, from a sample of the sets of groups.
 
     shapes      phi (G,)        S: a set of groups, |S| = k, neither empty nor all
 
@@ -14,7 +14,7 @@ To use fewer sets, draw them at random. First draw the size k, with a probabilit
 is, to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets have the
 same weight. Each set is drawn together with its complement, which reduces the variance.
 
-The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the other phi_g.
+To satisfy the constraint, replace phi_G by v(all) - v(none) - the sum of the other phi_g.
 
 References
 ----------
@@ -95,7 +95,7 @@ def kernel_shap(
 
 
 def shapley_kernel(G: int) -> np.ndarray:
-    """Return pi(k) for k = 0..G. The first and the last are 0, because the constraint replaces them."""
+    """Return pi(k) for k = 0..G. The first and the last are 0, because no set S has 0 or G groups."""
     pi = [(G - 1) / (math.comb(G, k) * k * (G - k)) for k in range(1, G)]
     return np.array([0.0, *pi, 0.0])
 
@@ -111,8 +111,8 @@ def drawn_sets(G: int, samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def solve(m: np.ndarray, y: np.ndarray, weights: np.ndarray, total: float) -> np.ndarray:
-    """Return the phi with the sum `total` that minimise the weighted sum of the squares of ``y - m phi``."""
-    # phi_G = total - (the others):    y - m_G total  =  (m_others - m_G) phi_others
+    """Return phi. It minimises the weighted sum of the squares of ``y - m phi``, and its elements sum to `total`."""
+    # Replace phi_G by total - (the sum of the others). Then y - m_G total = (m_others - m_G) phi_others must hold.
     root = np.sqrt(weights)
     A = (m[:, :-1] - m[:, -1:]) * root[:, None]  # (M, G-1)
     others, _, rank, _ = np.linalg.lstsq(A, (y - m[:, -1] * total) * root, rcond=None)

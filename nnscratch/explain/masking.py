@@ -92,7 +92,7 @@ def explain_each(
 
 
 def value_function(model: Model, x: Array, target: Target, baseline: Any, groups: np.ndarray) -> Value:
-    """Return v for one example. x has the shape (1, ...)."""
+    """Return the function v for one example: see the top of this file. x has the shape (1, ...)."""
     xp = backend.array_module(x)
     by_vector = is_tokens(x) and baseline is None
     if by_vector and not isinstance(model, Module):
@@ -115,7 +115,7 @@ def value_function(model: Model, x: Array, target: Target, baseline: Any, groups
 
 
 def checked_groups(x: Array, groups: Any) -> tuple[np.ndarray, int]:
-    """Return the groups in the shape of one example, and G. Without groups, each element is a group."""
+    """Return the groups in the shape of one example, and their number G. By default, each element is a group."""
     shape = x.shape[1:]
     if groups is None:
         size = int(np.prod(shape))

@@ -63,7 +63,7 @@ def shapley_values(model: Model, x: Array, target: Target, baseline: Any = None,
 
 
 def exact_values(v: Value, G: int) -> np.ndarray:
-    """Return phi, shape (G,)."""
+    """Return phi, the Shapley value of each group, shape (G,)."""
     if G > MAX_GROUPS:
         raise ValueError(
             f"shapley_values tries all sets of groups, so it accepts at most {MAX_GROUPS} groups, got {G}: use "

@@ -67,7 +67,8 @@ def smooth_grad(
     sigma = noise * (features.max(axis=axes, keepdims=True) - features.min(axis=axes, keepdims=True))  # (N, 1, ...)
 
     def noisy() -> Array:
-        n = rng.standard_normal(features.shape).astype(features.dtype)  # drawn on the CPU: equal on every device
+        # Draw the noise on the CPU, so that it is the same for every device.
+        n = rng.standard_normal(features.shape).astype(features.dtype)
         return features + sigma * backend.to_device(n, backend.device_of(features))
 
     g = sum(gradients_at(model, x, target, (noisy() for _ in range(samples)))) / samples

@@ -21,7 +21,7 @@ MAX_UNITS = 6
 
 
 def animate_backpropagation(model: Sequential, x: Array, target: Array) -> Animation:
-    """Show one example passing forward through a small network, and the gradient of the squared error passing back.
+    """Show how an example passes forward through a small network, and how the gradient of the squared error goes back.
 
     In each picture, the numbers of one more layer appear. The value of a unit is blue. The gradient of the loss with
     respect to this value is orange, and so is the gradient of a weight.

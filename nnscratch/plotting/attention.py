@@ -51,7 +51,7 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
         )
     T, S = A.shape
     ax = axes_or_new(ax, min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T))
-    # On a linear colour scale, only the largest weights would be visible.
+    # The colour shows the square root: on a linear scale, only the largest weights would be visible.
     image = ax.imshow(np.sqrt(A), cmap=MAP, vmin=0, vmax=1, aspect="auto")
     long = max(map(len, looked_at)) > 1
     ax.set_xticks(range(S), [shown(t) for t in looked_at], rotation=90 if long else 0, fontsize=8)

@@ -22,7 +22,7 @@ TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output 
 def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     """Return the gates and states of one layer of `lstm` at each step of one sequence.
 
-    :class:`~nnscratch.Unrolled` computes them with the same weights.
+    :class:`~nnscratch.Unrolled` computes these values with the weights of `lstm`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
 
 
 def textbook(lstm: LSTM, dtype: Any) -> Unrolled:
-    """Return LSTMCells with the weights of `lstm`, unrolled, on the CPU and in eval mode."""
+    """Return an `Unrolled` with the weights of `lstm` in its LSTMCells, on the CPU and in eval mode."""
     cells = []
     for layer in range(lstm.num_layers):
         weight_ih, _, _, _ = own = lstm.layer_parameters(layer)

@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..record import record
 from .style import BLUE, GREY, ORANGE, axes_or_new
 
-MAX_NODES = 40  # the number of the latest nodes among which `combination` searches the operands of a sum or product
+MAX_NODES = 40  # `combination` searches the operands of a sum or product among this number of the latest nodes
 
 
 @dataclass
@@ -36,7 +36,7 @@ def draw_network(model: Module, *inputs: Any, dy: Any = None, ax: Any = None) ->
 
     A module gets a box if it has its own parameters or no inner modules. An arrow means that the output of one box is
     an input of the other. Sums and products of two outputs, as in a residual connection, get a box too. A box with "?"
-    is an array that was computed in another way. The size of an array is its root mean square.
+    is an array that was computed in another way. The number after "size" is the root mean square of the output.
 
     Parameters
     ----------

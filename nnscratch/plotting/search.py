@@ -46,7 +46,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         names = {name: None for t in finished for name in t.params}
         if parameter not in names:
             raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(names)}")
-        # Some trials do not have this parameter.
+        # Leave out the trials that do not have this parameter.
         finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))
     ax = axes_or_new(ax)
 

@@ -97,7 +97,7 @@ def use_style() -> None:
             "axes.titlesize": "medium",
             "figure.constrained_layout.use": True,
             "figure.dpi": 100,
-            "figure.facecolor": "white",  # the colours need a white background, also on a dark page
+            "figure.facecolor": "white",  # the colours are for a white background, even on a dark page
             "figure.figsize": (7.0, 4.0),
             "image.cmap": MAP,
             "legend.frameon": False,
@@ -114,7 +114,7 @@ def use_style() -> None:
 
 
 def ink_on(colour: tuple[float, ...]) -> str:
-    """Return "black" or "white", whichever is easier to read on `colour`."""
+    """Return "black" or "white": the one that is easier to read on `colour`."""
     r, g, b = colour[:3]
     return "black" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "white"
 

@@ -56,8 +56,7 @@ def plot_paths(
     height = f(a, b)
     if not (np.isfinite(height).all() and height.min() < height.max()):
         raise ValueError(f"plot_paths: f is constant or not finite for a in {xlim} and b in {ylim}")
-    # The levels are evenly spaced in the fourth root of f: this gives many contour lines in the valley and few on the
-    # slopes.
+    # The levels are evenly spaced in the fourth root of f, for many contour lines in the valley and few on the slopes.
     levels = height.min() + (height.max() - height.min()) * np.linspace(0, 1, 20) ** 4
     ax.contourf(a, b, height, levels=levels, cmap="Greys", alpha=0.45)
     ax.contour(a, b, height, levels=levels, colors="#777777", linewidths=0.5)

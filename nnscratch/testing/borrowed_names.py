@@ -32,7 +32,7 @@ def borrowed_names(check: Any, before: dict[str, Any], names: dict[str, Any]) ->
     while waiting:
         key = waiting.pop()
         if key in seen or key not in before or names.get(key) is not before[key]:
-            continue  # the check's own functions may use its variables
+            continue  # functions that the check itself defines may use its variables
         seen.add(key)
         for function in functions_of(before[key], names):
             used = set(global_names(function.__code__))
@@ -47,9 +47,9 @@ def borrowed_names(check: Any, before: dict[str, Any], names: dict[str, Any]) ->
 
 
 def functions_of(value: Any, names: dict[str, Any]) -> Iterator[FunctionType]:
-    """Yield a function of the notebook, or the methods of a class of the notebook."""
+    """Yield `value` if it is a function of the notebook. If it is a class of the notebook, yield its methods."""
     for part in vars(value).values() if isinstance(value, type) else [value]:
-        function = getattr(part, "__func__", part)  # a class method or a static method
+        function = getattr(part, "__func__", part)  # the function in a class method or a static method
         if isinstance(function, FunctionType) and function.__globals__ is names:
             yield function
 

@@ -35,7 +35,7 @@ def collect() -> Iterator[list[Any]]:
 
 
 def add(report: Any) -> None:
-    """Log `report`, if a test is being logged, and add it to the lists of `collect`."""
+    """Log `report` if a test is being logged. Also add it to each list that an open `collect` has yielded."""
     for reports in _collecting:
         reports.append(report)
     if _test:

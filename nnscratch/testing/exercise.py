@@ -1,4 +1,4 @@
-"""Exercises in notebooks: check an answer without stopping the notebook, and a fast mode.
+"""Exercises in notebooks: check an answer without stopping the notebook, and save time with fewer steps.
 
 A failing assertion would stop a notebook that runs from top to bottom. Inside ``with exercise("1"):``, the error is
 printed as a short message instead:
@@ -26,13 +26,13 @@ from .safe_values import describe
 from .traceback_places import Place, own_places, spans
 from .unusual_answers import answer_hints
 
-LONGEST = 300  # characters; lines above this length are cut
+LONGEST = 300  # the largest number of characters that are shown of a line
 LINES = 4  # the largest number of lines shown of an assertion's message
 ARRAYS = 3  # the largest number of arrays shown with wrong gradients
 GIVEN_NONE = "returned None"  # these words in an entry's reason show that backward gave no gradient
 IN_THE_BROWSER = """\
 This notebook runs in a browser, so it uses less data and fewer steps. Your numbers and figures differ from those on its
-page. On a computer with Python, it makes all steps."""
+page. On a computer with Python, it runs all steps."""
 
 
 def fast() -> bool:
@@ -81,7 +81,7 @@ def exercise(name: str) -> Iterator[None]:
     Exercise 1: solved.
     """
     caller = sys._getframe(2)  # frame 0 is this generator, frame 1 is contextlib's __enter__
-    names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # the names in a function are not restored
+    names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # inside a function, no name is restored
     before, check = dict(names), Place(caller, caller.f_lineno).check
     try:
         with check_log.collect() as reports:
@@ -118,7 +118,7 @@ def reason(error: Exception) -> str:
 
 
 def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
-    """Return the message of an assertion, or its source, and what is unusual in the answers that it uses."""
+    """Return an assertion's message, or its source if it has none, and hints about unusual values in its answers."""
     lines = message_lines(error)
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"(and {len(lines) - LINES} more lines)"]
@@ -148,7 +148,7 @@ def raised_error(error: Exception, places: list[Place]) -> list[str]:
     if hints == [STILL_DOTS]:
         return hints
     if hints and hints[0].startswith(MISMATCH):
-        hints[0] = f"{type(error).__name__}: {hints[0]}"  # NumPy's message gives the same shapes without names
+        hints[0] = f"{type(error).__name__}: {hints[0]}"  # leave out NumPy's message, which has no names
     else:
         hints = [words, *hints]
     if not answer:
@@ -156,10 +156,11 @@ def raised_error(error: Exception, places: list[Place]) -> list[str]:
         if isinstance(error, NameError):
             what = "The check needs a name that does not exist yet:"
         return [what, f"    {place.source}", *hints, *values_of_the_loop(places)]
+    # A comprehension can have its own frame. The line around it is not a caller.
     callers = [
         f"called by: {p.source}"
         for p in answer[:-1]
-        if p.frame.f_code is not place.frame.f_code and p.source != place.source  # a comprehension has its own frame
+        if p.frame.f_code is not place.frame.f_code and p.source != place.source
     ]
     check = [f"The exercise runs: {p.source}" for p in places if p.of_check][-1:]
     callers = list(dict.fromkeys(reversed(callers)))[:2]
@@ -173,7 +174,7 @@ def message_lines(error: BaseException) -> list[str]:
 
 
 def wrong_gradients(report: Any) -> list[str]:
-    """Return lines for each wrong array: its worst element, and the mistake that explains it with its evidence."""
+    """Return lines for each wrong array: its worst element, the mistake that explains it, and the evidence."""
     lines: list[str] = []
     told: set[str] = set()
     arrays = {entry.name for entry in report}
@@ -214,7 +215,7 @@ def values_of_the_loop(places: list[Place]) -> list[str]:
 
 
 def short_value(value: Any) -> str:
-    """Return a tuple of numbers as it is written, and the description of any other value."""
+    """Return a tuple of numbers as text, such as "(2, 3)". For any other value, return its description."""
     whole = isinstance(value, tuple) and all(isinstance(part, (int, float)) for part in value)
     return str(value) if whole else describe(value)
 
@@ -232,12 +233,12 @@ def wrong_gradient(entry: Any) -> str:
 
 
 def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
-    """Return the evidence of a diagnosis. Drop file names, the largest difference and the number of explained arrays.
+    """Return the evidence of a diagnosis without file names, the largest difference and the number of explained arrays.
 
-    File names and the largest difference are not the same on all machines.
+    File names and the largest difference are not the same on all machines. Code between back-ticks stays as it is.
 
-    Code between back-ticks stays as it is. `arrays` are the names of the checked arrays. A symbol that is the name of a
-    checked array needs no explanation.
+    If the evidence uses the symbols u or phi', explain them. `arrays` are the names of the checked arrays: if u is one
+    of them, it needs no explanation.
     """
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"; the largest difference is \S+ of [^;]*", "", evidence)
@@ -256,7 +257,7 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
 def with_place(evidence: str, place: str, array: str) -> str:
     """Return the evidence with the place of the mistake: an expression of forward, or some rows of an array.
 
-    The line number in `place` is dropped: it counts from the start of a notebook cell, so readers do not see it.
+    The line number in `place` is left out: it counts the lines of a cell, and notebooks show no line numbers.
     """
     code = re.match(r"(?:<[^>]*>|[^\s:]+):\d+(?: from \d+)?: (.+)", place, re.DOTALL)
     if code is None:
@@ -268,5 +269,5 @@ def with_place(evidence: str, place: str, array: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """Return `words` with a full stop."""
+    """Return `words` with a full stop, unless a full stop or a question mark is at the end already."""
     return words if words.endswith((".", "?")) else words + "."

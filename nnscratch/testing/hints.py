@@ -132,7 +132,7 @@ def shape_hints(node: Any, values: SafeValues) -> list[str]:
                 return [f"{text} For `@`, the last axis of the first and the {which} axis of the second must be equal."]
         elif not fits(a, b):
             symbol = SYMBOLS.get(type(operation.op), "this operation")
-            return [f"{text} For `{symbol}`, axes must be equal or 1, counted from the last axis."]
+            return [f"{text} For `{symbol}`, compare the shapes from the end: lengths must be equal, or one must be 1."]
         elif isinstance(operation, ast.AugAssign) and a != np.broadcast_shapes(a, b):
             return [f"{text} The right side must have the shape of the left one; is a sum over an axis missing?"]
     return []

@@ -19,9 +19,10 @@ import numpy as np
 from .safe_values import describe
 
 LETTERS = "ABCDE"
-THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", re.ASCII)  # not 1,5, which means 1.5
-TOLERANCE = 0.01  # relative, if the right number is a float
-ROUNDING = 1e-9  # relative, if the right number is an integer: 0.1 * 30 is 3.0000000000000004
+# This pattern does not match 1,5, because some readers write 1.5 with a comma.
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", re.ASCII)
+TOLERANCE = 0.01  # the largest relative error if the right number is a float
+ROUNDING = 1e-9  # the same for an integer: it is not 0, because 0.1 * 30 is 3.0000000000000004
 
 
 def quick_questions(answers: Any, right: dict[int, str | float]) -> None:

@@ -135,7 +135,7 @@ class SafeValues:
         return forward if isinstance(forward, FunctionType) else None
 
     def _called(self, node: Any) -> Any:
-        """Return the method that a call of `node` runs: `backward` of ``layer.backward``, `forward` of ``Layer()``."""
+        """Return the method that a call of `node` runs, for example `forward` if `node` is ``Layer()``."""
         try:
             if isinstance(node, ast.Attribute):
                 return getattr(type(self.of(node.value)), node.attr, None)
@@ -147,7 +147,7 @@ class SafeValues:
 
 
 def allow(value: Any, condition: bool) -> Any:
-    """Return `value` if the condition holds, else raise Unknown."""
+    """Return `value` if `condition` is True. Otherwise raise Unknown."""
     if not condition:
         raise Unknown
     return value

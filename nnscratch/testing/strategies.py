@@ -103,7 +103,7 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 
 @st.composite
 def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Draw arrays of floats from -2, -1.5, ... 2. Zeros and equal values are common.
+    """Draw arrays of the floats -2, -1.5, -1, and so on up to 2. Zeros and equal values are common.
 
     Zeros are kinks of ReLU, and equal values are kinks of max pooling.
 

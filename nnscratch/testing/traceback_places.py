@@ -117,7 +117,7 @@ def position_of(code: CodeType, instruction: int) -> tuple | None:
 
 def is_library(file: str) -> bool:
     """Return True if the file belongs to Python, to an installed package or to this package."""
-    return file.startswith(LIBRARIES + NOT_FILES) or file.endswith((".pyx", ".pxd"))  # these are compiled
+    return file.startswith(LIBRARIES + NOT_FILES) or file.endswith((".pyx", ".pxd"))  # files of compiled code
 
 
 def own_places(error: BaseException) -> list[Place]:

@@ -22,7 +22,7 @@ def answer_hints(place: Place) -> list[str]:
         return []
     checked = statement.test if isinstance(statement, ast.Assert) else statement.value
     known = sources(place, place.check.lineno)
-    # assert_values_match names a wrong dtype in its own message
+    # Only for `assert`: assert_values_match itself has a message for a wrong dtype.
     fractions = isinstance(statement, ast.Assert) and expects_fractions(checked, values)
     hints, waiting = [], [checked]
     while waiting:
@@ -56,7 +56,7 @@ def expects_fractions(checked: Any, values: SafeValues) -> bool:
 
 
 def unusual(name: str, value: Any, source: Any, values: SafeValues, fractions: bool) -> list[str]:
-    """Return a hint if the value that an answer returned is unusual: NaN, a tuple of one element, integers."""
+    """Return a hint if an answer has returned an unusual value, such as NaN or a tuple of one element."""
     function = values.function(source) if isinstance(source, ast.Call) else None
     if function is None or not is_own(function):
         return []

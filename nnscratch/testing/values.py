@@ -1,7 +1,7 @@
 """Compare the values of an answer with the right ones, and say where they differ and why.
 
-A gradient that matches its own forward says nothing about forward itself: a forward that forgets the bias, with a
-backward that forgets it too, passes every gradient check. So a check compares the values of forward as well.
+A gradient check compares backward with the same answer's forward. If both forget the bias, for example, the check
+passes. So an exercise must also compare the values of forward with the right ones.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Layer:
         (
             "def f(x, w):\n    return x % w",
             "f(np.ones(3), np.ones(4))",
-            "For `this operation`, axes must be equal or 1, counted from the last axis.",
+            "For `this operation`, compare the shapes from the end: lengths must be equal, or one must be 1.",
         ),
         # one value or several
         ("def f(x):\n    return 1.5", "y = f(2)[0]", "`f` must return several values. It returns one."),

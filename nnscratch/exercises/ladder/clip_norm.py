@@ -6,7 +6,7 @@ from ..exercise import Exercise, Mistake, Slip, Values
 
 
 def case(first, second, part):
-    """Draw two arrays, and set max_norm to `part` times their norm."""
+    """Return a function that draws two arrays, and a max_norm that is `part` times their norm."""
 
     def draw(rng):
         a, b = rng.normal(size=first), 3 * rng.normal(size=second)

@@ -6,16 +6,13 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def kept(x, dropout_param):
-    """Return the fraction of kept elements, and the smallest and largest out / x of a kept element, for a right answer.
-
-    `measure` finds these values for the student's answer.
-    """
+    """Return the right values of the three numbers that `measure` computes from the student's answer."""
     p = dropout_param["p"]
     return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
 
 
 def measure(inputs, out):
-    """Return the fraction of kept elements, to one digit, and the smallest and largest out / x of a kept element."""
+    """Return the fraction of kept elements, rounded to one digit, and the smallest and largest out / x of these."""
     x, out = inputs[0], np.asarray(out)
     if out.shape != x.shape:
         raise ValueError(f"out has shape {out.shape}; it must have shape {x.shape}")

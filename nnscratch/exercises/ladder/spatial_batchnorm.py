@@ -19,7 +19,7 @@ def case(N, C, H, W, mode, averages=True):
 
 
 def values(**settings):
-    """Return a batchnorm in which every pixel counts as an example."""
+    """Return a function that computes batchnorm, with every pixel as an example."""
 
     def batchnorm(x, gamma, beta, param):
         N, C, H, W = x.shape
@@ -39,7 +39,7 @@ def train(*shape):
 
 
 def of_batch_only(x, gamma, beta, param):
-    """Return out for a typical mistake: means over the batch only."""
+    """Return out with a typical mistake: the means are over the batch only, and not over the pixels."""
     n = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + param.get("eps", 1e-5))
     return gamma[:, None, None] * n + beta[:, None, None]
 

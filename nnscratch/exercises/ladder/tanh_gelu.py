@@ -36,7 +36,7 @@ EXERCISE = Exercise(
         "Both factors of the product x (1 + t) depend on x. So its derivative has two terms: in each term, one of the "
         "factors is treated as a constant.",
         "dt = dout * x / 2, du = dt * (1 - t**2), and the path through u gives du * a * (1 + 3 * b * x**2). Add "
-        "dout * (1 + t) / 2 for the x in front.",
+        "dout * (1 + t) / 2, the path through the factor x.",
         "GELU multiplies x by the probability that a normally distributed number is below x. The exact formula for "
         "this probability has erf. The form with tanh is an approximation, which was faster to compute.",
     ),

@@ -1,9 +1,9 @@
 """Exercise 28: word2vec with negative sampling
 
-Write the loss that word2vec learns word vectors with, and its gradients. The loss compares the center word with two
-kinds of words: the outside word, which occurs near the center word in the text, and K negative samples, which are
-random words. v is the vector of the center word, u_o is the vector of the outside word, and each u_k is the vector of a
-negative sample.
+To learn word vectors, word2vec minimises a loss. Write this loss and its gradients. The loss compares the center word
+with two kinds of words: the outside word, which occurs near the center word in the text, and K negative samples, which
+are random words. v is the vector of the center word, u_o is the vector of the outside word, and each u_k is the vector
+of a negative sample.
 
     loss = -log sigmoid(u_o . v)  -  the sum over k of  log sigmoid(-u_k . v)
 
