@@ -1,4 +1,4 @@
-"""The gradient checker: test a backward pass, and name the mistake in a wrong one.
+"""The gradient checker: test a backward pass, and name the mistake if the gradients are wrong.
 
 The steps of a check, and the files that do them:
 
@@ -14,8 +14,8 @@ The steps of a check, and the files that do them:
     numerical.py, differences.py     compute finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       compares the analytic and the numeric gradient of one array
     sampling.py, directional.py      choose the elements or directions to compare; cost.py chooses the mode
-    kinks.py, kink_units.py          check points without a derivative, such as 0 for ReLU; zero_units.py: exact zeros
-    noise.py                         finds an f that does not change smoothly, because of rounding
+    kinks.py, kink_units.py          check kinks: points without a derivative, such as 0 for ReLU; so does zero_units.py
+    noise.py                         finds noise in f: small jumps that come from rounding
     settled_losses.py                decides which input of a loss the gradient belongs to
     small_constants.py               accepts a gradient that leaves out the eps of log(p + eps)
     verdict.py                       decides the verdict: right, wrong or cannot tell

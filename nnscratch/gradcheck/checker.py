@@ -93,7 +93,7 @@ def check_gradients(
     only : sequence of str, optional
         The names of the arrays to check; by default all.
     diagnose : bool
-        Search for the mistake behind each wrong gradient.
+        If True, search for the mistake that explains each wrong gradient.
     convention : {"sum", "mean"}
         "sum": the gradients of weights are sums over the examples, as the chain rule says. "mean": backward divides
         them by the number of examples m, as in ``dW = 1/m * np.dot(dZ, A_prev.T)`` of deeplearning.ai's courses. The
@@ -137,7 +137,7 @@ def check_gradients(
     started = time.perf_counter()
     adapter, before, start = complete_adapter(subject, inputs, loss, targets, convention)
     try:
-        with np.errstate(all="ignore"):  # a step may leave the domain of f, and the report mentions this
+        with np.errstate(all="ignore"):  # a step may leave the domain of f, and then the report says so
             notes = list(adapter.notes)
             report = Check(adapter, start, settings, rng).report()
             report = check_without_zeros(

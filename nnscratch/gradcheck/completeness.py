@@ -90,8 +90,8 @@ def completeness_traps(
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
-        True if the user chose the arrays to check with ``only=``. Then the unchecked arrays do not make the verdict
-        "incomplete": the report names them in a note.
+        True if ``only=`` selects the arrays to check. Then the other arrays do not make the verdict "incomplete": the
+        report names them in a note.
     """
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]
@@ -180,7 +180,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that contains an array: self.fc1 if `steps` lead to self.fc1.W.
+    """Return the object that contains an array: self.fc1 if `steps` is the path to self.fc1.W.
 
     Return None if the code has removed this object.
     """

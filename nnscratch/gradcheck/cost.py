@@ -21,9 +21,8 @@ PASSES = 5  # the number of forward passes for each element: four for the differ
 def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:
     """Return the settings. If the mode is "auto", replace it by "full" or "directional".
 
-    The choice depends on the estimated time of a full check.
-
-    The estimate is the time of one forward pass, multiplied by the number of forward passes.
+    The choice depends on the estimated time of a full check: the time of one forward pass, multiplied by the number of
+    forward passes.
 
     Parameters
     ----------

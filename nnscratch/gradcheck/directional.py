@@ -1,8 +1,8 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
 A direction v is an array of random numbers with the shape of the array that is checked. A step along v adds h v to the
-array, so it changes all elements together. Therefore a few forward passes measure the derivative of f, the weighted sum
-of the outputs, along v, even if the array is large. For a right gradient g, this derivative equals <g, v>, the sum of
+array, so it changes all elements together. Let f be the weighted sum of the outputs. A few forward passes measure the
+derivative of f along v, even if the array is large. For a right gradient g, this derivative equals <g, v>, the sum of
 the products of the elements of g and v.
 
 If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures derivatives along
@@ -74,9 +74,9 @@ def locate_wrong_part(
     """Return one slice for each axis: the smallest rectangular part of the array that contains all wrong elements.
 
     For each axis, find the first and the last index of this part by bisection. To test if the elements in some slices
-    are right, take a random direction, set it to zero outside these slices, and measure the derivative along it. The
-    elements count as right only if the gradient from backward agrees with this derivative, and if the uncertainty of
-    the derivative is below a hundredth of the error along the original direction.
+    are right, take the direction with the largest error, set it to zero outside these slices, and measure the
+    derivative along it. The elements count as right only if the gradient from backward agrees with this derivative, and
+    if the derivative is exact enough: three times its uncertainty is at most a hundredth of that error.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

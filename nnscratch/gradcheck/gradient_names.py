@@ -42,9 +42,7 @@ def gradient_of(name: str) -> list[str]:
 
 
 def gradient_key(name: str, keys: Iterable[Any]) -> Any:
-    """Return the key in `keys` that fits the gradient of the array `name`, or None.
-
-    `keys` are the keys of a dictionary of gradients.
+    """Return the key in `keys` under which a dictionary contains the gradient of the array `name`, or None.
 
     Examples
     --------

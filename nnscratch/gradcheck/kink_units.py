@@ -15,7 +15,7 @@ points:
    element must lie between the two values.
 2  For the other elements, choose a short line segment near the point. The segment crosses the kinks one after the
    other, and bisection finds the crossings. The formula above is used only if it also explains the gradients at the
-   other nearby points. It does not explain them if the kinks depend on each other, as the kinks of two layers may.
+   other nearby points. It does not explain them if the kinks depend on each other, for example in two layers.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class Box:
         if (np.abs(theta - inside) <= 1e-6).all():
             return inside
         target, theta, ahead, t = self.J.T @ r, inside, inside, 1.0
-        for _ in range(MAX_STEPS):  # projected gradient with momentum (FISTA)
+        for _ in range(MAX_STEPS):  # the method FISTA: projected gradient descent with momentum
             new = np.clip(ahead - self.rate * (self.gram @ ahead - target), 0, 1)
             t, before = (1 + np.sqrt(1 + 4 * t * t)) / 2, t
             ahead = new + (before - 1) / t * (new - theta)
