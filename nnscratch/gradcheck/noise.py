@@ -2,8 +2,8 @@
 
 A loss does not change smoothly if the code rounds it, computes in float32, or subtracts nearly equal numbers. Its small
 jumps are called noise. With a small step, finite differences have an error of about noise / step. With a large step,
-they have a truncation error. `steady_derivative` tries nineteen steps, and uses the three neighbouring steps whose
-results agree best. The difference of these results is the uncertainty.
+they have a truncation error, because f is curved. `steady_derivative` tries nineteen steps, and uses the three
+neighbouring steps whose results agree best. The uncertainty is at least the difference between these results.
 
 Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `relative_noise`.
 """
@@ -23,8 +23,8 @@ from .report import Entry
 from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
-STEADY = 1e-2  # three results count as steady up to this relative difference
-UNKNOWN = 0.3  # the derivative is unknown if even the three results that agree best differ by more than 30 %
+STEADY = 1e-2  # the results of three steps count as steady if they differ by at most 1 %
+UNKNOWN = 0.3  # if even the three results that agree best differ by more than 30 %, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # measure at most this number of elements of an array again
 
@@ -59,7 +59,10 @@ def relative_noise(values: list[float], differences: Differences) -> float:
 
 
 def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Generator) -> list[float]:
-    """Return f at eight points on a random line. Along this line, all differentiated arrays change."""
+    """Return f at eight points on a random line, along which all differentiated arrays change.
+
+    `spacing` is the distance between two points, divided by an array's typical value.
+    """
     variables = differences.projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     spacing *= min(1.0, 10 / np.sqrt(sum(v.size for v in held.values())))
@@ -83,9 +86,9 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     Parameters
     ----------
     evaluate_at : callable
-        Returns the value at h, and h after rounding.
+        ``evaluate_at(h)`` returns the value of the function at h, and h after rounding.
     unit : float
-        The size of the largest reasonable step.
+        A factor for all steps. The largest step is a tenth of `unit`.
     """
     steps, found, changes, values, evaluations = [], [], [], set(), 0
     for h in STEPS * unit:
@@ -104,22 +107,24 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     if len(found) < 3:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     triples = np.array([found[i : i + 3] for i in range(len(found) - 2)])
-    # If the code rounds f, some of its values are equal. Then the smallest difference between two different values is
+    # If the code rounds f, some of the values are equal. Then the smallest difference between two different values is
     # the unit to which f is rounded.
     resolution = float(np.diff(sorted(values)).min()) if len(values) < evaluations else 0.0
     uncertainty = np.ptp(triples, axis=1) + resolution / np.array(steps[1:-1])
     relative = uncertainty / np.maximum(np.abs(triples).max(axis=1), 1e-300)
     steady = relative < STEADY
     best = int(np.argmin(relative))
+    # The derivative is unknown if the best results differ too much. It is also unknown if f jumps, so that even the
+    # smallest steps change f by more than a tenth of the largest change.
     if relative[best] > UNKNOWN or np.median(changes[-3:]) > 0.1 * (max(values) - min(values)):
-        uncertainty[best] = np.inf  # f jumps so much that even the smallest steps change it as much as large steps
+        uncertainty[best] = np.inf
     others = np.abs(triples[steady, 1] - triples[best, 1]) - uncertainty[steady]
     value = float(triples[best, 1])
     return Derivative(value, float(max([uncertainty[best], *others])), value, value)
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """Use `steady_derivative` to measure again the elements that look wrong, and set the verdict.
+    """For each element that looks wrong, measure the derivative again with `steady_derivative`. Then set the verdict.
 
     Call this function only if f is noisy.
     """
@@ -134,18 +139,18 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
         if number == 4 and set(measured[:5]) <= set(out_of_tolerance(entry, differences.tolerance())):
             for part in (entry.numeric, entry.uncertainty, entry.low, entry.high):
                 for other in suspects[5:]:
-                    part[other] = np.nan  # the first measurement was too noisy
+                    part[other] = np.nan  # drop the first measurement, because it was too noisy
             break  # the first five elements are all wrong, so the other elements need no second measurement
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):
-            entry.verdict = "cannot tell"  # no element that was measured again is wrong
+            entry.verdict = "cannot tell"  # all elements that were measured again are right, but some were not
     if entry.verdict == "cannot tell" and measured:
         entry.reason = noise_reason(max(float(entry.uncertainty[i]) for i in measured))
 
 
 def measure_with_larger_steps(differences: Differences, entry: Entry, movers: dict[tuple, Callable]) -> None:
-    """Measure each derivative again, with larger steps, and set the verdict.
+    """Measure each derivative in `entry` again with larger steps, and set the verdict.
 
     Call this function if the checked code computes in float32, and the verdict is "cannot tell". Larger steps make the
     uncertainty from round-off smaller.
@@ -155,13 +160,13 @@ def measure_with_larger_steps(differences: Differences, entry: Entry, movers: di
     differences : Differences
     entry : Entry
     movers : dict of tuple to callable
-        For each index in `entry`: a function of h, see `Differences.element_mover`.
+        For each index in `entry`, the function of h that `Differences.element_mover` returns.
     """
     round_off = 4 * 1.2e-7 * differences.magnitude / RELATIVE_STEPS[4][-1]
     for index, move in movers.items():
         held = entry.uncertainty[index]
         if entry.low[index] != entry.high[index] or not held <= 4 * round_off:
-            continue  # a kink, or noise that is larger than the round-off of float32
+            continue  # larger steps do not help at a kink, or if the noise is larger than the round-off of float32
         d = derivative_with_larger_steps(move, differences.centre, differences.magnitude)
         if d.uncertainty < held and abs(d.value - entry.numeric[index]) <= 3 * held:
             entry.numeric[index] = entry.low[index] = entry.high[index] = d.value
@@ -170,9 +175,9 @@ def measure_with_larger_steps(differences: Differences, entry: Entry, movers: di
 
 
 def noise_reason(scatter: float) -> str:
-    """Return the reason for the verdict "cannot tell" if noise is the reason.
+    """Return the text that explains the verdict "cannot tell" for a noisy f.
 
-    `scatter` is the relative difference between finite differences of f with different steps.
+    `scatter` is the uncertainty of a derivative: the difference between the results of different steps.
     """
     if not np.isfinite(scatter):
         return (

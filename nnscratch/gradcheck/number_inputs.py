@@ -1,4 +1,4 @@
-"""Python numbers among the inputs of a function or a method that have a gradient.
+"""Find the inputs that are Python numbers and have a gradient.
 
 If the other inputs are arrays, a Python number is usually a constant, such as a learning rate. It is not a constant if
 the code returns a gradient for it. For example, in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)``, ``b`` is
@@ -18,8 +18,8 @@ from .snapshot import Snapshot
 def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
     """Return True if a Python number among the inputs has a gradient.
 
-    Run forward and backward once to find out. Then restore `before`. Restore the inputs too, because forward may write
-    into them.
+    Run forward and backward once to find out. Then restore the state that `before` recorded. Restore the inputs too,
+    because forward may write into them.
     """
     kinds = {type(value) for value in adapter.inputs}
     if not isinstance(adapter, (PairAdapter, ValueAndGradientAdapter, ObjectAdapter)) or not kinds.intersection(

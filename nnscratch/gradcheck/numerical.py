@@ -4,9 +4,10 @@
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-The error of R(h) has a bound with two terms: |D(h) - D(2h)| for truncation, and eps M / h for round-off. Here M is the
-sum of the absolute values of the terms that f adds. If the bound is too large, `estimate` tries smaller steps. If |x|
-is small, the last steps are proportional to |x|.
+Here eps is the relative rounding error of one number, 2.2e-16 in float64. The error of R(h) has a bound with two terms:
+|D(h) - D(2h)| for truncation, and eps M / h for round-off. M is the sum of the absolute values of the terms that f
+adds. If the bound is too large, `estimate` tries smaller steps. If |x| is small, the last steps are proportional to
+|x|.
 
 A kink is a point at which f has two different one-sided derivatives, and therefore no derivative. Where f is smooth,
 |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or from noise. Suppose
@@ -16,8 +17,8 @@ on a kink, and every value between D- and D+ is accepted as the derivative.
 A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
 only if the larger steps that it tried before give zero too.
 
-In float32, round-off is larger than truncation, and it shrinks with a larger h. `derivative_with_larger_steps` uses
-such steps. It estimates the truncation error of R(h) from the changes of R(h) between three steps.
+In float32, the round-off error is larger than the truncation error. It shrinks if h grows. Therefore
+`derivative_with_larger_steps` uses larger steps. It estimates the truncation error from R(h) at three steps.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
 """
@@ -35,7 +36,7 @@ from ..backend import Array
 from ..checks import finite
 from .nested import array_module, is_writeable, to_numpy
 
-# The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
+# The steps for values of 8 bytes (float64) and 4 bytes (float32). Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
 LARGER_STEPS = (0.16, 0.08, 0.04, 0.02)  # for code that computes in float32
 # Additional steps for small values x: each number is multiplied by |x|, and also by the typical |x| of the array.
@@ -172,8 +173,8 @@ def differentiate(
         The sum of the absolute values of the terms of f. The rounding error of f is about this sum times the machine
         epsilon.
     scale : float
-        The size of the derivatives with respect to the other elements of `x`. If the uncertainty with one
-        step is small compared with `scale`, the next, smaller steps are not tried.
+        The size of the derivatives with respect to the other elements of `x`. If the uncertainty with one step is
+        small compared with `scale`, smaller steps are not tried.
     typical : float
         The typical absolute value of the elements of `x`.
     step_factor : float
@@ -202,8 +203,8 @@ def estimate(
 ) -> Derivative:
     """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding.
 
-    `unit` is a factor for all steps. The additional steps are `SMALL_VALUE_STEPS`, multiplied by each number in
-    `smaller`. `itemsize` is the number of bytes of one value. The other arguments are those of `differentiate`.
+    The steps are `RELATIVE_STEPS` times `unit`, and then `SMALL_VALUE_STEPS` times each number in `smaller`. `itemsize`
+    is the number of bytes of one value. The other arguments are those of `differentiate`.
     """
     itemsize = min(itemsize, 8)  # a value of dtype longdouble becomes a Python float
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
@@ -225,8 +226,8 @@ def estimate(
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
         if p1 == m1 == p2 == m2 == centre:
-            # f does not change, so the derivative seems to be 0. If a larger step gave another result, increase the
-            # uncertainty: add the size of the other result, minus its uncertainty.
+            # f does not change, so the derivative seems to be 0. If a larger step gave a derivative d that is not 0,
+            # the true derivative may be d. So add |d|, minus the uncertainty of d, to the uncertainty.
             uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
             d.uncertainty = uncertainty
         tried.append((d, jump, rounding))
@@ -256,9 +257,10 @@ def derivative_with_larger_steps(
     """Return df/dh at h = 0 of a smooth function that computes in float32.
 
     The steps are larger than those of `estimate`, so the uncertainty from round-off is smaller. Each step is half as
-    long as the one before. Where f is smooth, each change of R(h) is about 1/16 of the change before. The truncation
-    error of R(h) is then about 1/16 of its last change. Close to a kink, D+ and D- differ; their difference is added
-    to the uncertainty. The arguments are those of `estimate`.
+    long as the one before. R(h), D+ and D- are the formulas at the top of this file. Where f is smooth, R(h) changes
+    less and less from step to step: each change is about 1/16 of the change before. Then the truncation error of R(h)
+    is about 1/16 of the last change. Close to a kink, D+ and D- differ, and their difference is added to the
+    uncertainty. The arguments are those of `estimate`.
     """
     best, value, change = Derivative(np.nan, np.inf, np.nan, np.nan), np.nan, np.nan
     for h in LARGER_STEPS:
@@ -290,7 +292,7 @@ def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
 
 
 def typical_size(array: Array) -> float:
-    """Return the median size of the nonzero elements. In a large array, use a part of the elements.
+    """Return the median absolute value of the nonzero elements. In a large array, use a part of the elements.
 
     Return 1 if all elements are zero.
     """

@@ -4,14 +4,13 @@ Run forward and backward once. The candidates are the arrays that forward reads 
 parameter in one of these three cases:
 
 1  Backward computes an array with the name of the candidate's gradient, such as dW for W (`gradient_names.py`). This
-   array may be an attribute, an item of a dictionary or list, a member of a nested object, or a value that backward
-   returns.
+   array may be an attribute or an item of an object of the code, or a value that backward returns.
 2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
    not have a gradient yet.
 3  Exactly one array from backward has the candidate's shape and the right derivatives along two random directions.
 
-If the names of several arrays fit, derivatives along the two random directions show which array is the gradient. If
-they do not show it, a note names the arrays.
+If the names of several arrays fit, derivatives along the two random directions show which array is the gradient. If no
+single array passes this test, a note names the arrays.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
 
     At the end, restore the state of the code that `before` recorded.
     """
-    if adapter.accumulates:  # a Module lists its parameters
+    if adapter.accumulates:  # a Module lists its parameters, so no search is necessary
         return adapter
     try:
         found = Search(adapter, before).found()
@@ -89,15 +88,16 @@ class Search:
     Attributes
     ----------
     candidates : dict of Steps to object
-        The arrays and numbers that forward reads and does not replace. The keys are their places (places.py).
+        The arrays and numbers that forward reads and does not replace. Each key is the place of a value: the path to
+        the value from the checked object (places.py).
     produced : dict of Steps to object
         The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object
-        All other arrays and numbers after backward: backward did not change them.
+        The arrays and numbers that backward did not change.
     borrowed : set of Steps
         The places in `produced` whose array shares memory with an input x, or with dx. For example, after
         ``self.dw = self.x`` in backward, self.dw is a borrowed array. It counts as the gradient of a parameter only if
-        the two names have the same number of words, as in ``fc1.dW`` and ``fc1.W``: see `closeness`.
+        the whole names fit, as ``fc1.dW`` fits ``fc1.W``, but not ``W`` (`closeness` 2 or 3).
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -106,7 +106,7 @@ class Search:
         self.produced: Places = {}
         self.kept: Places = {}
         self.borrowed: set[Steps] = set()
-        listed = adapter.parameters()  # a property `grads` may raise an error before the first backward
+        listed = adapter.parameters()  # incomplete if a property `grads` raises an error before the first backward
         known, inputs = list(listed.values()), [leaf for _, leaf in leaves("", adapter.inputs)]
         held = own_numbers(before, known + inputs)
         if not held:
@@ -117,7 +117,7 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # after self.W = self.dW = ..., not dW
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # if W and dW are one array, only W
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
@@ -141,7 +141,7 @@ class Search:
         self._drop_overwritten()
 
     def _can_change(self, steps: Steps) -> bool:
-        """Return True if the search can give another value to the array or number at `steps`."""
+        """Return True if the search can put another value at the place `steps`."""
         value = self.candidates[steps]
         if not changes_in_place(value):
             try:
@@ -160,7 +160,7 @@ class Search:
         try:
             self.adapter.run()
             overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
-        except Exception:  # the changed values make forward fail, so forward reads these arrays
+        except Exception:  # forward fails with the changed values, which shows that it reads these arrays
             overwritten = set()
         self.before.restore()
         self.candidates = {k: v for k, v in self.candidates.items() if k not in overwritten}
@@ -191,10 +191,10 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return, for each array, a list of its gradients: (place of the gradient, True if the gradient is transposed).
+        """Return the gradients of each array as a list of pairs (place, True if the gradient must be transposed).
 
         The same array may be stored at several places. For example, encoder.W and decoder.W may be one array that has
-        two gradients, encoder.dW and decoder.dW. The key of an array is the first of its places.
+        two gradients, encoder.dW and decoder.dW. In the result, the key of an array is the first of its places.
         """
         groups: dict[Steps, list[tuple[Steps, bool]]] = {}
         for steps, gradient in pairs.items():
@@ -222,7 +222,7 @@ class Search:
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Return the place of an array whose name is that of the gradient, such as dw for an array w at `steps`."""
+        """Return the place of the gradient of the array at `steps`, if an array has the fitting name: dw for w."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
@@ -231,13 +231,13 @@ class Search:
             if rank > (gradient in self.borrowed):  # a borrowed array needs a closeness of 2 or 3
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
-        if not ranked and not careful:  # backward may have forgotten to compute the gradient
+        if not ranked and not careful:  # backward may not compute the gradient: search the arrays that did not change
             for gradient in self.kept:
                 rank = closeness(steps, gradient)
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
                     if gradient not in self.candidates or not self._moves(gradient):
                         ranked.setdefault(rank, []).append(gradient)
-        least = 3 if is_outside(steps) and np.ndim(value) else 4  # a global W may have its dW in a dictionary
+        least = 3 if is_outside(steps) and np.ndim(value) else 4  # a global W may have its gradient in self.cache["dW"]
         if not ranked or (careful and max(ranked) < least):
             return None
         if is_outside(steps) and not self._moves(steps):  # skip a global W that forward does not read
@@ -262,7 +262,7 @@ class Search:
         return self.produced.get(gradient, self.kept.get(gradient))
 
     def _drop_doubtful(self, pairs: dict[Steps, Steps]) -> None:
-        """If a gradient is paired with several arrays, keep only the pair with the best fitting name."""
+        """If a gradient is paired with several arrays, keep the pair whose names fit best, or whose derivatives fit."""
         for gradient in set(pairs.values()):
             claims = list({id(self.candidates[s]): s for s, g in pairs.items() if g == gradient}.values())
             best = max(closeness(s, gradient) for s in claims)
@@ -305,7 +305,10 @@ class Search:
         return found
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair the first array of `_rest` with the first additional gradient that backward returns, and so on."""
+        """Pair the first array of `_rest` with the first additional gradient that backward returns, and so on.
+
+        If all shapes are different, pair each array with the gradient of its shape instead.
+        """
         taken = {id(self._value(g)) for g in pairs.values()}
         surplus = [g for g, v in self.produced.items() if g[0][0] == "returned" and id(v) not in taken]
         if not surplus or isinstance(self.adapter.surplus, dict):
@@ -330,7 +333,7 @@ class Search:
         return dict(zip(rest, surplus, strict=True))
 
     def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair each array of `_rest` with its gradient, if exactly one array of the same shape can be this gradient."""
+        """Pair each array of `_rest` with its gradient, if only one array of its shape has the right derivatives."""
         found: dict[Steps, Steps] = {}
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape
@@ -350,7 +353,7 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Return f after the change of each place in `changes` is added to its value. Then restore the old values."""
+        """Add each item of `changes` to the value at its place, and return f. Afterwards, restore the old values."""
         for steps, change in changes.items():
             value = self.candidates[steps]
             if changes_in_place(value):
@@ -363,7 +366,7 @@ class Search:
             self.before.restore()
 
     def _moves(self, *all_steps: Steps) -> bool:
-        """Return True if random changes of the arrays at these places change the outputs."""
+        """Return True if random changes of the values at the places `all_steps` change f."""
         start, rng = self._f({}), np.random.default_rng(1)
         try:
             for size in (1e-3, 0.1):
@@ -374,7 +377,7 @@ class Search:
                 if self._f(changes) != start:
                     return True
             return False
-        except Exception:  # the changed values make forward fail, so forward reads these arrays
+        except Exception:  # forward fails with the changed values, which shows that it reads these arrays
             return True
 
     def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:

@@ -24,11 +24,12 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-# If backward shifts this number of operands by the same step, it computes finite differences, even without a division.
+# A backward that shifts at least this many operands by the same step computes finite differences, even if no division
+# by the step is found.
 ENOUGH = 8
 MANY = 50  # an operation of backward is compared with at most this number of operations of forward
 SMALL = 2e-3  # the largest step h, divided by the largest element of the operand
-BUDGET = 20_000_000  # the largest number of elements that the search compares or copies
+BUDGET = 20_000_000  # the search stops after it has compared or copied this number of elements
 
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
@@ -55,7 +56,7 @@ def measured_derivative_traps(projection: Projection) -> list[Trap]:
 
 
 class ShiftedOperations:
-    """Compute the operations of a `TracedArray`, and record how backward's operands are shifted from forward's.
+    """Compute the operations of a `TracedArray`, and find operands that differ by a small step in forward and backward.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class ShiftedOperations:
     def __init__(self) -> None:
         self.in_backward = False
         self._operands: dict[str, list[list[Any]]] = {}  # the operands in forward, for each operation
-        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # (operation, step) -> shifted operands
+        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # (operation, step): the shifted operands
         self._divisors: set[float] = set()
         self._backward_computes = False
         self._left = BUDGET
@@ -75,7 +76,7 @@ class ShiftedOperations:
         """Compute one operation. `TracedArray` calls this method."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
-            if self.in_backward and not self._backward_computes:  # shifts between operations of forward do not count
+            if self.in_backward and not self._backward_computes:  # drop the shifts inside forward
                 self._backward_computes = True
                 self._shifts.clear()
             if name in ("divide", "multiply") and isinstance(operands[1], (float, np.floating)) and operands[1]:
@@ -92,9 +93,9 @@ class ShiftedOperations:
         return compute(*operands)
 
     def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
-        """Return the size of the step from the operands `base` to `arrays`.
+        """Return the size of the step from the operands `base` to the operands `arrays`: see `shift_between`.
 
-        Return None if the step is not the same for all elements that differ.
+        Return None if there is no step, or if the operands have different steps.
         """
         if [a.shape for a in base] != [a.shape for a in arrays]:
             return None
@@ -115,7 +116,7 @@ class ShiftedOperations:
         shifts of the same size, or if it makes an imaginary shift.
         """
         for (_, step), shifts in self._shifts.items():
-            # shift_between rounds the step to four digits
+            # compare with a tolerance, because shift_between rounds the step to four digits
             divided = any(np.isclose(d, k * abs(step), rtol=6e-4, atol=0) for d in self._divisors for k in (1, 2))
             if len(shifts) >= ENOUGH or divided or isinstance(step, complex):
                 return step
@@ -125,9 +126,8 @@ class ShiftedOperations:
 def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
     """Return the size of the step from `old` to `new`.
 
-    Return 0 if the arrays are equal, and None if the step is not the same for all elements that differ.
-
-    The step is imaginary if `new` has an imaginary part.
+    Return 0 if the arrays are equal. Return None if the difference is not a small step h that is added to all elements,
+    or to a single element. The step is imaginary if `new` has an imaginary part.
 
     Examples
     --------

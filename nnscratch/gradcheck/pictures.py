@@ -26,7 +26,7 @@ def draw_report(report: GradientReport) -> Any:
 
 
 def draw_scatter(axes: Any, entry: Entry) -> None:
-    """Draw every measured element. Right elements lie on the diagonal. Colour and marker show the verdict."""
+    """Draw a point for every measured element. Right elements lie on the diagonal. The colour shows the verdict."""
     from ..plotting import style
 
     colour, marker = {

@@ -1,8 +1,9 @@
 """Places: where the checked code stores its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
-A place is a sequence of steps from the roots of a :class:`Snapshot` to an array. `value_at` follows the steps again at
-every use, because the code may replace an object on the way. For example, ``self.dW = ...`` makes a new array in every
-backward.
+A place is a path: the steps from the objects that a :class:`Snapshot` starts from, its roots, to an array. For example,
+the last two steps to ``self.grads['W']`` are ``("attribute", "grads")`` and ``("item", "W")``. `value_at` follows the
+steps again at every use, because the code may replace an object on the way. For example, ``self.dW = ...`` makes a new
+array in every backward.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def value_at(roots: Sequence[Any], steps: Steps) -> Any:
 
 
 def follow(value: Any, kind: str, key: Any) -> Any:
-    """Return the member of `value` after one step: an attribute, an item, or a variable of a function."""
+    """Follow one step of a place: return an attribute or an item of `value`, or a variable of the function `value`.
+
+    For example, ``follow(layer, "attribute", "W")`` returns ``layer.W``.
+    """
     if kind in ("root", "item"):
         return value[key]
     if kind in ("attribute", "class attribute"):
@@ -58,7 +62,7 @@ def follow(value: Any, kind: str, key: Any) -> Any:
 
 
 def put_at(roots: Sequence[Any], steps: Steps, new: Any) -> None:
-    """Replace the object at a place, which may be an attribute, an item, or a variable of a function, by `new`."""
+    """Put `new` at a place: set an attribute, an item, or a variable of a function."""
     holder = value_at(roots, steps[:-1])
     kind, key = steps[-1]
     if kind == "item":
@@ -114,12 +118,12 @@ def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
 
 
 def is_outside(steps: Steps) -> bool:
-    """Return True if a function reads the array from a global, a closure variable, or a default."""
+    """Return True if `steps` lead to a global, a closure variable or a default argument of a function."""
     return steps[-1][0] in OUTSIDE
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects on the way to an array. The last object contains the array."""
+    """Return the types of the objects on the way to an array. For self.fc1.W, the last is the type of fc1."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

@@ -22,7 +22,7 @@ from .traps import backward_traps
 def project_in_float64(
     adapter: Adapter, before: Snapshot, rng: np.random.Generator, report: GradientReport
 ) -> tuple[Projection, int]:
-    """Build the Projection of `adapter`: in float64 if the code accepts float64, else in the code's own dtype.
+    """Build the `Projection` of `adapter`. Use float64 if the code accepts it, else the code's own dtype.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def project_in_float64(
     except (TypeError, ValueError):
         if not narrow:
             raise
-        own_dtype_traps, ran = [], False  # code with float32 weights may fail here, because it needs float32 inputs
+        own_dtype_traps, ran = [], False  # code with float32 weights may not accept the float64 inputs
     # Only a run in the code's own dtype can find a gradient of the wrong dtype.
     report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"]
     if not narrow:
@@ -86,7 +86,7 @@ def float64_copy(value: Any) -> Any:
 def smallest_itemsize(projection: Projection) -> int:
     """Return the number of bytes of one value in the least precise float dtype of the variables and the outputs."""
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
-    # A loss may be a float32 scalar, which is not an array. A Python float has no dtype.
+    # A loss may be a float32 scalar: it is not an array, but it has a dtype. A Python float has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]
     return max(2, min([8, *sizes]))
 

@@ -145,7 +145,7 @@ class Projection:
                     array[...] = old
 
     def replaced_parameters(self) -> list[str]:
-        """Return the names of the parameters that the code has replaced by another array."""
+        """Return the names of the parameters that are another array now than at the start of the check."""
         now = self.adapter.parameters()
         taken = {id(v) for v in self.adapter.float_inputs().values()}
         own = [name for name, v in self.variables.items() if id(v) not in taken]
@@ -157,7 +157,7 @@ class Projection:
         return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 
     def terms(self) -> list[Any]:
-        """Return each float output, multiplied by its weights R, as a flat array."""
+        """Run forward and return each float output, multiplied by its weights R, as a flat array."""
         ys = self.forward()
         found = [
             np.ravel(w * (to_numpy(y) if is_array(y) else y))
@@ -224,7 +224,7 @@ class Projection:
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
     """Return random weights for the output `y`, with absolute values from 0.5 to 1.5 and random signs.
 
-    Return None if `y` does not contain floats.
+    Return 1 if `y` is a single number, and None if `y` does not contain floats.
     """
     if not is_float(y):
         return None
@@ -242,7 +242,7 @@ def projection_weights(ys: tuple) -> tuple:
 
 
 def weighted_sum(weights: tuple, ys: tuple) -> float:
-    """Return the sum of `weights` times `ys`."""
+    """Return the sum of all elements of the outputs `ys`, each multiplied by its weight in `weights`."""
     pairs = zip(leaves("", weights), leaves("", ys), strict=True)
     terms = [np.sum(w * (to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
     return float(sum(terms))
@@ -269,7 +269,7 @@ def gradient_as_float64(gradient: Any) -> Any:
         return None
     try:
         array = to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
-    except ValueError:  # a ragged list
+    except ValueError:  # rows of different lengths do not form an array
         array = np.asarray(str(type(gradient).__name__))
     return array.astype(np.float64) if array.dtype.kind in "fiub" else array.copy()
 

@@ -18,7 +18,9 @@ from .printing import as_html, as_text, table_rows
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient: the checker has tested that a backward with it returns this gradient.
+    """A mistake that explains a wrong gradient.
+
+    The checker has tested that a backward with this mistake returns the wrong gradient.
 
     Attributes
     ----------
@@ -93,8 +95,8 @@ class Entry:
     ----------
     name, shape
     analytic, numeric : ndarray
-        The gradient from backward, and the finite differences; NaN at elements that were not measured. In directional
-        mode, both have one value for each direction.
+        The gradient from backward, and the finite differences. `numeric` is NaN at elements that were not measured. In
+        directional mode, both have one value for each direction.
     uncertainty : ndarray
         An estimate of the largest error of each numeric value.
     low, high : ndarray
@@ -198,7 +200,7 @@ class Entry:
 
 @dataclass
 class GradientReport:
-    """The result of `check_gradients`. ``print(report)`` shows a table; ``report["weight"]`` is one entry.
+    """The result of `check_gradients`. ``print(report)`` shows a table, and ``report["weight"]`` is one entry.
 
     Attributes
     ----------
@@ -319,7 +321,7 @@ class GradientReport:
         }
 
     def plot(self) -> Any:
-        """Draw, for every array, analytic against numeric values and a map of the differences.
+        """Draw two pictures for every array: the analytic against the numeric values, and a map of the differences.
 
         Returns
         -------

@@ -10,9 +10,10 @@ from .nested import to_numpy
 
 
 def sample_indices(array: Any, analytic: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple]:
-    """Return the indices of `count` elements.
+    """Return the indices of `count` elements, or of all elements if there are fewer.
 
-    These are elements with an extreme value or gradient, the first element, the last element, and random elements.
+    Choose the elements with the largest and the smallest values and gradients, the first and the last element, and
+    random elements.
     """
     if array.size <= count:
         return list(np.ndindex(array.shape))

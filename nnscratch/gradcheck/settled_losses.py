@@ -1,11 +1,12 @@
-"""Losses: find out which output and which input of a loss the gradients from backward belong to.
+"""Losses: find out to which input the gradient of a loss belongs, and which outputs the check must include.
 
 For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
 the first input, p. `choose_input` changes this choice if finite differences show that the gradient is wrong for the
-first input, and right for exactly one other input. Names come first: the result of ``return dp`` is the gradient of p.
+first input, and right for exactly one other input. But if the code names the input, the name decides: the result of
+``return dp`` is the gradient of p.
 
-For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients may include those of the loss:
-`find_added_losses`.
+For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients from backward may include the gradients
+of the loss. `find_added_losses` tests this.
 """
 
 from __future__ import annotations
@@ -28,24 +29,25 @@ CLOSE = 1e-4  # two derivatives count as equal up to this relative difference
 
 
 def settle_losses(adapter: Adapter) -> Adapter:
-    """Decide which outputs are checked, and which input the gradient of a loss belongs to. Return `adapter`."""
+    """Decide which outputs are checked, and to which input the gradient of a loss belongs. Return `adapter`."""
     find_added_losses(adapter)
     choose_input(adapter)
     return adapter
 
 
 def choose_input(adapter: Adapter) -> None:
-    """Change ``adapter.gradients`` if backward of a loss returns the gradient of another input than the first.
+    """Change ``adapter.gradients`` if backward of a loss returns the gradient of an input that is not the first.
 
-    Do nothing in these cases, because the gradient is probably wrong:
+    If the ``return`` statement of backward names the input, as in ``return db``, the gradient belongs to this input.
+    Otherwise, compare the gradient with finite differences. Do nothing in these cases, because the gradient is probably
+    wrong:
 
-    - The code names the input, as in ``return da`` or ``{"a": ...}``.
-    - The loss depends only on the difference of the two inputs. Then the gradient of the other input differs only in
-      its sign, and the code may have a wrong sign.
+    - The loss depends only on the difference of the two inputs. Then the gradients of the two inputs differ only in
+      their sign, and the code may have a wrong sign.
     - The loss stays the same if the two inputs are exchanged, as in ``sum(a * b)``. Then the code may use the wrong one
       of the two.
 
-    Do nothing if the code has parameters.
+    Do nothing if the code has parameters, or if backward returns a dictionary, because its keys name the inputs.
     """
     before = Snapshot(adapter.source, adapter.inputs)
     try:
@@ -82,7 +84,7 @@ def choose_input(adapter: Adapter) -> None:
 
 
 def named_arrays(adapter: Adapter, names: list[str]) -> list[str]:
-    """Return the names among `names` whose gradient has the name in the ``return`` statement of backward."""
+    """Return those of `names` that the ``return`` statement of backward names: ["p"] for ``return dp``."""
     if adapter.returning is None:
         return []
     known = adapter.returned_names()[-1:] or returned_names(adapter.returning)
@@ -100,7 +102,7 @@ def loss_after_exchange(run: Callable[[], tuple], a: Any, b: Any) -> float:
 
 
 def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
-    """Return the derivative of the output of ``run()`` with respect to h at h = 0, if ``h * v`` is added to `array`."""
+    """Return the derivative along the direction `v` in `array` of the loss that ``run()`` returns."""
     held, values, xp = array.copy(), [], array_module(array)
     h = STEP * (float(np.abs(to_numpy(held)).max(initial=0)) or 1.0)
     for step in (h, -h):
@@ -111,7 +113,7 @@ def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
 
 
 def rename(adapter: Adapter, first: str, name: str, why: str) -> None:
-    """Change ``adapter.gradients``, so that the gradient of `first` belongs to the input `name`. A note says `why`."""
+    """Change ``adapter.gradients``, so that the gradient of `first` belongs to `name`. A note begins with `why`."""
     adapter.add_note(f"{why} the gradient of {name}, not of {first}")
     original = adapter.gradients
 
@@ -122,9 +124,9 @@ def rename(adapter: Adapter, first: str, name: str, why: str) -> None:
 
 
 def find_added_losses(adapter: Adapter) -> None:
-    """Set ``adapter.adds_loss`` if backward adds the gradients of the losses among the outputs to those from dy.
+    """Set ``adapter.adds_loss`` to True if backward adds the gradients of a loss that is one of the outputs.
 
-    For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, call backward with dh = 0. If its result is not
+    For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, call backward with dh = 0. If the result is not
     zero, it contains the gradients of the loss.
     """
     before, notes = Snapshot(adapter.source, adapter.inputs), list(adapter.notes)

@@ -69,17 +69,16 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
 
 
 def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
-    """Return True if backward's gradient agrees with finite differences, when the code runs without small constants.
+    """Return True if the gradient from backward agrees with finite differences when small constants are left out.
 
     `analytic` is the gradient that backward returns without the constants. `checker` measures the finite differences
-    without the constants: with respect to the elements that `entry` compares, or along random directions in directional
-    mode.
+    without the constants. It uses the elements that `entry` compares, or random directions in directional mode.
     """
     array = checker.differences.projection.variables[entry.name]
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"
     measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
-    tries = ([entry.worst_index], measured)  # test the worst element first, because it shows most mistakes
+    tries = ([entry.worst_index], measured)  # the worst element first: if it is wrong, no other is measured
     return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
 
 
@@ -107,5 +106,5 @@ class ConstantsLeftOut:
 
 
 def is_small(value: Any) -> bool:
-    """Return True for a number that code adds to avoid log(0) or a division by 0."""
+    """Return True for a small constant: a float that is at most `LARGEST` in absolute value, but not 0."""
     return isinstance(value, (float, np.floating)) and 0 < abs(value) <= LARGEST

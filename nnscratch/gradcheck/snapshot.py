@@ -37,8 +37,8 @@ ATOMS = (
 GENERATORS = (np.random.Generator, np.random.RandomState)
 OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # skip objects of these libraries
 PACKAGE = __name__.partition(".")[0]
-Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
-Steps = tuple[Step, ...]
+Step = tuple[str, Any]  # from an object to one of its members: ("attribute", "W"), ("item", 0), ...
+Steps = tuple[Step, ...]  # a path to an object, which places.py can follow
 
 
 class Snapshot:
@@ -77,7 +77,7 @@ class Snapshot:
         self._roots = roots  # keeps the objects alive, so that no new object gets the same id
         seen: set[int] = set()
         queue: deque[tuple[Any, Steps]] = deque((root, (("root", i),)) for i, root in enumerate(roots))
-        while queue:  # breadth first, so that the first place of an array is the place with the shortest name
+        while queue:  # search breadth first, so that the first place of an array is the one with the shortest name
             value, steps = queue.popleft()
             if isinstance(value, ATOMS):
                 if isinstance(value, (float, np.floating)) and isinstance(steps[-1][1], str):
@@ -153,7 +153,10 @@ class Snapshot:
                 yield ("attribute", "args"), value.args
 
     def _remember_function(self, function: types.FunctionType) -> Iterator[tuple[Step, Any]]:
-        """Record the closure of `function`, and its globals: arrays, generators, and objects of the same file."""
+        """Record the closure, the default arguments and the globals of `function`. Yield (step, member) for each.
+
+        Modules, classes and functions from other files are skipped.
+        """
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 held = cell.cell_contents
@@ -221,14 +224,14 @@ class Global:
 
 
 class ClassAttributes:
-    """A container for the attributes that a class has itself, such as ``Layer.calls = 0``."""
+    """A container for the attributes of a class, such as ``Layer.calls = 0``."""
 
     def __init__(self, cls: type):
         self.cls = cls
 
 
 def class_attributes(cls: type) -> dict[str, Any]:
-    """Return the attributes of a class, without special names such as ``__doc__`` and without those of base classes."""
+    """Return the attributes of a class, except special names such as ``__doc__`` and attributes of base classes."""
     return {name: value for name, value in vars(cls).items() if not name.startswith("__")}
 
 
@@ -298,7 +301,7 @@ def remove(container: Any) -> None:
 
 
 def same_items(now: dict, before: dict) -> bool:
-    """Return True if both containers have the same keys in the same order, with the same objects."""
+    """Return True if both dictionaries have the same keys in the same order, and the values are the same objects."""
     return len(now) == len(before) and all(
         k is j and v is w for (k, v), (j, w) in zip(now.items(), before.items(), strict=True)
     )

@@ -49,7 +49,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
 
 
 def other_inputs(inputs: tuple) -> tuple:
-    """Return inputs with other random values. Inputs that are not float arrays stay the same."""
+    """Return inputs in which every float array has other values. All other inputs stay the same."""
     rng = np.random.default_rng(12345)
 
     def other(v: Any) -> Any:
@@ -81,7 +81,7 @@ class Runs:
         return self.adapter.cache
 
     def backward(self, inputs: tuple) -> dict[str, Any]:
-        """Run backward, and return a copy of each gradient. `inputs` are the inputs of the forward before it."""
+        """Run backward, and return a copy of each gradient. `inputs` are the inputs of the forward it belongs to."""
         self.adapter.inputs = inputs
         given = self.adapter.gradients(self.projection.dys())
         return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
@@ -135,7 +135,10 @@ def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def wrong_forward_used(names: list[str], inputs: str) -> Trap:
-    """Return the `Trap` for the gradients called `names`. They are not the gradients for `inputs`, "A" or "B"."""
+    """Return the `Trap` for gradients of the wrong forward. `inputs`, "A" or "B", are the inputs of the right one.
+
+    `names` are the arrays that have these gradients.
+    """
     message = "forward on inputs A, forward on other inputs B, then backward: the gradient of "
     message += f"{', '.join(names)} is not the gradient for {inputs}; backward uses values of the wrong forward"
     return Trap("stale cache", message)
@@ -153,7 +156,7 @@ def one_forward_kept(what: str) -> Trap:
 
 
 def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Return the names of the gradients that differ in `got` and `expected`. Skip gradients that are not finite."""
+    """Return the names of the gradients that differ between `got` and `expected`. Skip those that are not finite."""
     return [
         name
         for name, g in got.items()

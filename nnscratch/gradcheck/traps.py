@@ -35,7 +35,8 @@ def forward_traps(projection: Projection) -> list[Trap]:
     kind = "forward writes into its input"
     traps = []
     for name in projection.written_inputs:
-        severity = "wrong" if affects_outputs(projection, name) else "note"  # a state, such as a running mean
+        # If an array does not affect the outputs, it may be a state that forward updates, such as a running mean.
+        severity = "wrong" if affects_outputs(projection, name) else "note"
         traps.append(Trap(kind, f"{name} is changed by the call", severity))
     inputs = [leaf for pair in zip(adapter.input_names, adapter.inputs, strict=True) for leaf in leaves(*pair)]
     for y_name, y in leaves("output", projection.forward()):
@@ -59,7 +60,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def affects_outputs(projection: Projection, name: str) -> bool:
-    """Return True if forward returns other outputs for other values of the array `name`, of the same size."""
+    """Return True if the outputs change when the array `name` is filled with random values of the same magnitude."""
     array = next(a for n, a in projection.adapter.arrays() if n == name)
     if not is_float(array):
         return True
@@ -71,7 +72,7 @@ def affects_outputs(projection: Projection, name: str) -> bool:
             if not np.array_equal(projection.flat_outputs(), before):
                 return True
         return False
-    except Exception:  # the changed values make forward fail, so forward reads the array
+    except Exception:  # forward fails with the changed values, which shows that it reads the array
         return True
     finally:
         array[...] = held
@@ -87,7 +88,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
         arrays = adapter.arrays()
         projection.forward()
         before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
-        by_forward = projection.replaced_parameters()  # forward may replace the running averages in a bn_param
+        by_forward = projection.replaced_parameters()  # for example, running averages in the dictionary bn_param
         dys = projection.dys()
         given = adapter.gradients(dys)
         unused_saved = adapter.unused_saved()
@@ -211,7 +212,7 @@ def sharing_traps(adapter: Adapter, given: dict[str, Any]) -> list[Trap]:
 
 
 def repeats_equally(projection: Projection) -> bool:
-    """Run backward twice after one forward pass. Return True if the second gradients are equal, or twice as large."""
+    """Run backward twice after one forward pass. Return True if the gradients stay the same, or are twice as large."""
     found = []
     with projection.unchanged():
         projection.forward()
@@ -249,7 +250,10 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
 
 
 def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list[Trap]:
-    """Run backward twice without zero_grad, and return a `Trap` for each gradient that did not change."""
+    """Run forward and backward twice without zero_grad. Return a `Trap` for each gradient that stays the same.
+
+    A right backward adds to the gradient, so the gradient is twice as large after the second run.
+    """
     adapter = projection.adapter
     if not adapter.accumulates:
         return []

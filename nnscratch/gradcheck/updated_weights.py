@@ -1,10 +1,11 @@
-"""Updated weights: a backward that changes the weights with a learning rate that is an attribute of the object.
+"""Updated weights: find the gradients of weights that backward itself updates with a learning rate.
 
     self.W -= self.lr * dW              self.W = self.optimizer.update(self.W, dW)
 
-The code does not keep dW. But if the change of W is proportional to the learning rate and to dy, it is -rate * dW. So
-the gradient of W is its change in backward, divided by -rate. An optimizer such as Adam, or weight decay, changes W in
-another way: then the change is not proportional to dy, and the checker finds no gradient.
+The learning rate must be an attribute of an object. The code does not keep dW. But if the change of W is proportional
+to the learning rate and to dy, the change is -rate * dW. So the gradient of W is the change of W in backward, divided
+by -rate. An optimizer such as Adam, or weight decay, changes W in another way. Then the change is not proportional to
+dy, and the checker finds no gradient.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from .places import is_outside, place_name, put_at, short_names, value_at
 from .projection import equal_outputs, projection_weights, weights_like_outputs
 from .snapshot import Snapshot, Steps, is_number_sequence
 
-SMALL = 1e-4  # a learning rate at which a weight that was updated too early has almost its old value
+SMALL = 1e-4  # a learning rate so small that a weight has almost its old value if backward uses it after the update
 
 
 class UpdatedParametersAdapter(FoundParametersAdapter):
-    """An adapter whose parameters are the weights that the backward of `inner` changes.
+    """An adapter for code whose backward updates the weights: `inner`, with these weights as additional parameters.
 
     `rates` contains the places of the learning rates.
     """
@@ -56,10 +57,10 @@ class UpdatedParametersAdapter(FoundParametersAdapter):
 
 
 def with_updated_weights(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Return an adapter that also has the weights that backward updates, or `adapter` if there are none.
+    """Return an adapter whose parameters include the weights that backward updates, or `adapter` if there are none.
 
-    Weights whose gradients are known already are left out. At the end, restore the state of the code that `before`
-    recorded.
+    If the gradient of a weight is known already, the weight is left out. At the end, restore the state of the code that
+    `before` recorded.
     """
     rates = [s for s, v in before.places if isinstance(v, float) and is_own(s) and name_of(s).lower() in RATES]
     if adapter.accumulates or not rates:
@@ -98,7 +99,7 @@ def is_own(steps: Steps) -> bool:
 
 
 def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
-    """Return True if the outputs depend on the weight. They do not depend on a velocity, as momentum uses it."""
+    """Return True if the outputs depend on the array at `steps`, as on a weight. They do not depend on a velocity."""
     try:
         ys = map_leaves(copy_array, adapter.run())
         before.restore()
@@ -108,7 +109,7 @@ def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
         else:
             put_at([adapter.source], steps, (1.1 * np.asarray(value) + 0.1).tolist())
         return not equal_outputs(map_leaves(copy_array, adapter.run()), ys)
-    except Exception:  # the changed values make forward fail, so forward reads them
+    except Exception:  # forward fails with the changed values, which shows that it reads them
         return True
     finally:
         before.restore()
@@ -117,14 +118,15 @@ def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
 def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float, factor: float) -> dict[Steps, Any]:
     """Run forward and backward, and return the change of each array in backward.
 
-    All learning rates are `rate`, and dy is multiplied by `factor`.
+    All learning rates are `rate`, and dy is multiplied by `factor`. Leave out changes in which all elements have the
+    same absolute value: see `is_of_one_size`.
     """
     before.restore()
     for steps in rates:
         put_at([adapter.source], steps, rate)
     ys = adapter.run()
     dys = weights_like_outputs(projection_weights(ys), ys)
-    if len(ys) == 1 and has_no_axes(ys[0]):  # a loss: its backward may take no dy
+    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy
         factor_of_result, factor = factor, 1.0
     else:
         factor_of_result = 1.0
@@ -140,7 +142,7 @@ def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float,
 
 
 def is_weight(steps: Steps, value: Any) -> bool:
-    """Return True for an array of floats, a list of Python numbers, and a Python number with the name of a weight."""
+    """Return True if `value` is a float array, a list of numbers, or a Python float with the name of a weight."""
     if is_array(value):
         return value.dtype.kind == "f" and value.size > 0
     return is_number_sequence(value) or isinstance(value, float) and is_weight_name(name_of(steps))
@@ -153,5 +155,5 @@ def is_of_one_size(change: np.ndarray) -> bool:
 
 
 def same(a: Any, b: Any, tolerance: float) -> bool:
-    """Return True if two changes of an array agree."""
+    """Return True if the arrays `a` and `b` agree up to the relative difference `tolerance`. `a` may be None."""
     return a is not None and np.shape(a) == np.shape(b) and bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())

@@ -1,6 +1,6 @@
-"""Checks that prove nothing: a forward that is constant, and a backward that computes finite differences itself.
+"""Find checks that prove nothing: forward is constant, or backward computes finite differences itself.
 
-The report lists them as traps. A trap is a fault that a comparison of gradients cannot find.
+The report lists both as traps. A trap is a fault that a comparison of gradients cannot find.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
     """Return a `Trap` if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
     Without this trap, code that you have not written yet would be "right": its analytic and numeric gradients are all
-    zero. But a large change of the inputs may change the outputs, as for a ReLU with only negative inputs. Then the
-    report receives a note instead of a trap.
+    zero. But a large change of the inputs may change the outputs, as for a ReLU with only negative inputs. For
+    such code, the report receives a note instead of a trap.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
     if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values()):
@@ -58,7 +58,7 @@ def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
                 projection.adapter.clear_saved()
                 if not equal_outputs(ys, projection.outputs):
                     return False
-    except Exception:  # the changed values make forward fail, so forward reads these arrays
+    except Exception:  # forward fails with the changed values, which shows that it reads these arrays
         return False
     finally:
         for array, old in zip(arrays, held, strict=True):

@@ -24,7 +24,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     ----------
     entry : Entry
     rtol : float
-        The relative difference allowed at each element.
+        The largest relative difference allowed at each element.
     itemsize : int
         The number of bytes of one value in the least precise float dtype of the computation.
     magnitude : float

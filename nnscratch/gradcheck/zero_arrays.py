@@ -36,7 +36,7 @@ def check_without_zeros(
     notes : list of str
         The notes of the adapter before the first check.
     check : callable
-        Runs the check in the state that a snapshot contains.
+        ``check(snapshot)`` runs the check in the state that `snapshot` recorded, and returns the report.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Units that are exactly zero: measure the slope that backward uses at the kink of each unit.
 
-In this file, a unit is an element of a sum or product inside forward that is exactly zero, such as z in z = x W. If a
+In this file, a unit is an element that is exactly zero in the result of a sum or matrix product, such as z = x W. If a
 ReLU follows, z lies on its kink: the point at which ReLU has no derivative. Backward may use any slope between the two
 one-sided slopes, which are 0 and 1 for ReLU.
 
@@ -13,8 +13,8 @@ measures three gradients from backward:
     g_plus     with u at a small positive value
     g_minus    with u at a small negative value
 
-A right backward has g_zero = g_minus + theta (g_plus - g_minus) with 0 <= theta <= 1. The same theta must fit every
-element of the gradients. It must also fit every dy, the gradient with respect to the outputs.
+In a right backward, g_zero = g_minus + theta (g_plus - g_minus) for a number theta from 0 to 1. The same theta must fit
+every element of the gradients. It must also fit every dy, the gradient with respect to the outputs.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .tape import traced
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the positive and negative values to which a unit is set
 UNITS = 4  # the number of units that are measured in each operation; usually, all units of a layer have the same slope
-TRIES = 4  # the number of random values that the other units get in turn, because they may hide the jump at a unit
+TRIES = 4  # measure a unit with up to 4 random values of the other units, because these units may hide its jump
 MAX_OPERATIONS = 12
-SAME = 1e-3  # two gradients count as equal up to this difference, divided by the jump
-NOTHING = 1e-7  # the smallest jump that counts as a kink, divided by the array's gradient
+SAME = 1e-3  # two gradients count as equal up to this difference, divided by the jump g_plus - g_minus
+NOTHING = 1e-7  # the smallest jump that counts as a kink, divided by the largest element of the array's gradient
 
 
 @dataclass
@@ -75,12 +75,13 @@ class SlopesAtZero:
 
 
 class UnitsMoved:
-    """Compute the operations of forward, and replace sums that are exactly zero.
+    """Compute the operations of forward, and replace the zeros in the results of sums and matrix products.
 
     Attributes
     ----------
     zeros : list of (ndarray or None)
-        For each operation of the first forward, a mask that is True where its result is zero.
+        For each operation of the first forward, a mask that is True where its result is zero. None if the operation has
+        no units.
     values : dict of int to ndarray
         The values that replace the zeros of an operation. The key is the number of the operation. Other operations keep
         their zeros.
@@ -156,9 +157,10 @@ class Measurement:
         self.scale = [max(size, 1e-3 * max(sizes)) or 1.0 for size in sizes]
 
     def _gradients(self) -> list[np.ndarray]:
-        """Return backward's gradients of all arrays, each with one row for dy = R and one row for dy = -R.
+        """Run backward with dy = R and with dy = -R, where R are the weights of the outputs.
 
-        R are the weights of the outputs. There is no second row if the outputs are single numbers.
+        Return the gradient of each array: one row for dy = R, and one row for dy = -R. If the outputs are single
+        numbers, there is only the first row.
         """
         weights = [self.projection.weights]
         if not all(has_no_axes(w) for _, w in leaves("", weights[0])):
@@ -200,9 +202,10 @@ class Measurement:
         return [(name, self.projection.variables[name]) for name in self.names]
 
     def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> tuple[list[WrongSlope], bool]:
-        """Run backward with one unit at 0 and near 0. Return the wrong slopes, and True if the gradient jumps at 0.
+        """Run backward with one unit at 0, at `size` and at ``-size``. Test the slope that backward uses at 0.
 
-        Set `moving` to True at the elements whose gradient changes.
+        `k` is the number of the operation, and `unit` is the number of the unit among its zeros. Return the wrong
+        slopes, and True if the gradient jumps at 0. Set `moving` to True at the elements whose gradient changes.
         """
         at = []
         for value in (0.0, size, -size):
@@ -215,7 +218,10 @@ class Measurement:
         return self._wrong(*at), jumps
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
-        """Return, for each array whose gradient is not allowed, a `WrongSlope` with its worst element."""
+        """Return a `WrongSlope` with the worst element, for each array whose gradient is not allowed.
+
+        `here`, `plus` and `minus` are the gradients with the unit at zero, at a positive and at a negative value.
+        """
         jumps = [p - m for p, m in zip(plus, minus, strict=True)]
         moved = [h - m for h, m in zip(here, minus, strict=True)]
         jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])

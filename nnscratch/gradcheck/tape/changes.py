@@ -32,7 +32,10 @@ def increment(value: Any, before: Any) -> Any:
 
 
 def change_path(j: int, L: Callable) -> Callable:
-    """Return a change that applies the function `L` to the increment of operand `j`, or of the result if `j` is -1."""
+    """Return a function for `Tape.changes` that applies `L` to the increment of operand `j`, or of the result.
+
+    The increment is the difference from the value in the first run. If `j` is -1, it is the increment of the result.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if j == -1:
@@ -49,7 +52,7 @@ def change_path(j: int, L: Callable) -> Callable:
 
 
 def replace_factor(j: int, other: int, value: Any) -> Callable:
-    """Return a change of a product u v: the gradient of u contains `value` instead of v.
+    """Return a function for `Tape.changes`: a product u v, in which the gradient of u contains `value` instead of v.
 
     `j` is the index of the operand u, and `other` is the index of the operand v.
     """
@@ -64,7 +67,10 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Return a change that stores the increment of operand `j` for `replace_slope`. It does not change the result."""
+    """Return a function for `Tape.changes` that stores how much operand `j` differs from its value in the first run.
+
+    `replace_slope` uses the stored difference. The result of the operation stays the same.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = increment(operands[j], node.operands[j])
@@ -74,13 +80,13 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change for `Tape`: compute y0 + derivative(m) in place of y(u), where m = u - u0.
+    """Return a function for `Tape.changes` that computes an operation y(u) with another derivative.
 
-    Here u0 and y0 are the values of u and y in the first run. For example, if ``derivative(m)`` returns ``g * m``, then
-    the changed function has the slope g.
+    The result is y0 + derivative(u - u0), where u0 and y0 are the values of u and y in the first run. For example, if
+    ``derivative(m)`` returns ``g * m``, the changed operation has the slope g.
 
-    `source` is (number of an operation, index of its operand). This operation reads u. It is the changed
-    operation, or an earlier operation. For an earlier operation, `record_operand` must record m.
+    `source` is (number of an operation, index of its operand), and shows which operation reads u. This is the changed
+    operation or an earlier operation. For an earlier operation, `record_operand` must store u - u0.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -92,10 +98,10 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Return a change that makes the gradient of f with respect to the result 1 at every element.
+    """Return a function for `Tape.changes` that makes the gradient of the result 1 at every element.
 
-    The change adds the increments of all elements of the result to f. All operations that read the result use its value
-    in the first run.
+    It adds the sum of ``result - first_result`` to f, where `first_result` is the result of the first run. All later
+    operations use `first_result`, so they add nothing to the gradient.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -26,7 +26,8 @@ class Source:
     Attributes
     ----------
     family : tuple
-        The operation, and the positions of all calls that lead to the operation.
+        The operation, and the positions of all calls that lead to the operation. In a loop, all executions of an
+        operation have the same family.
     place : str
         "file.py:12: the expression".
     operand_names : list of str
@@ -160,7 +161,7 @@ def expression_at(
                 parts = list(parts[0].elts)
     if len(parts) == 1 < len(names) and operation == "concatenate":  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
-    elif len(parts) >= len(names):  # fewer parts than operands: a call such as sum(parts) or x.mean() runs it
+    elif len(parts) >= len(names):  # a call such as sum(parts) or x.mean() has fewer parts than operands
         for j, part in enumerate(parts[: len(names)]):
             names[j] = ast.unparse(part)
     return source_of(value, tuple(linecache.getlines(file))), names, target

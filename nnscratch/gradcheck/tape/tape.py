@@ -68,7 +68,7 @@ class Node:
         For each operand, the name of the differentiated array whose memory it shares, or None.
     whole_indices : list of (ndarray or None)
         For each operand that shares memory with a differentiated array, the flat indices of the operand's elements in
-        that array.
+        that array. None for other operands.
     whole : list of bool
         False for an operand that is a view of a part of a differentiated array.
     views : list of (ndarray or None)
@@ -115,7 +115,7 @@ class Node:
 
 
 class Tape:
-    """The record of one forward's operations. Use it in a ``with`` block, which restores the code's arrays at its end.
+    """The operations of one forward. Use a tape in a ``with`` block: at the end, the block restores the code's arrays.
 
     Parameters
     ----------
@@ -133,7 +133,8 @@ class Tape:
         The increments of operands: their values minus their values in the first run. The key is the number of the
         operation and the index of the operand. See `record_operand`.
     results : dict of int to ndarray, or None
-        If this is a dictionary, `value` stores the result of every operation in it.
+        The result of each operation in the latest run, by the number of the operation. By default None: to store the
+        results, set it to a dictionary.
     added : float
         A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int

@@ -20,13 +20,13 @@ running: list[Any] = []  # the tapes that are running, in the order in which the
 class TracedArray(np.ndarray):
     """An array that reports each operation on it to the running tape."""
 
-    __array_priority__ = 1000.0  # NumPy's other operations return the class with the highest priority
+    __array_priority__ = 1000.0  # if operands have different classes, NumPy returns the class of the highest priority
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # a fast path for the usual case
             return apply_operation(ufunc.__name__, ufunc, inputs, None, kwargs)
         into = None if out is None else tuple(as_plain(o) for o in out)
-        kwargs = {name: as_plain(value) for name, value in kwargs.items()}  # where= may be a traced mask
+        kwargs = {name: as_plain(value) for name, value in kwargs.items()}  # the mask where= may be traced
         function = getattr(ufunc, method)
         if method not in ("__call__", "reduce") or ufunc.nout > 1 or kwargs.get("where", True) is not True:
             extra = {} if into is None else {"out": into}
@@ -91,7 +91,7 @@ def as_plain(x: Any) -> Any:
 
 
 def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kwargs: dict) -> Any:
-    """Let the running tape compute one operation, and return the result as a traced array.
+    """Compute one operation with the running tape, and return the result as a traced array.
 
     If `into` is an array, write the result into it.
     """

@@ -1,4 +1,4 @@
-"""Keep an array traced if the user's code converts it: ``x = np.asarray(x, dtype=float)`` at the start of forward.
+"""Keep an array traced if the user's code converts it, as ``x = np.asarray(x, dtype=float)`` does.
 
 NumPy's conversions return plain arrays. While a tape runs, `traced_conversions` replaces `np.array` and `np.asarray` by
 versions that return a traced array for a traced array. For a list of traced arrays of one shape, they call `np.stack`.
@@ -20,7 +20,7 @@ NAMES = ("array", "asarray")
 
 @contextmanager
 def traced_conversions() -> Iterator[None]:
-    """Replace the conversions by versions that keep arrays traced."""
+    """In a ``with`` block, replace `np.array` and `np.asarray` by versions that keep arrays traced."""
     held = {name: getattr(np, name) for name in NAMES}
 
     def version(convert: Callable) -> Callable:

@@ -54,7 +54,7 @@ class TracedNumberArray(TracedArray, NumberArray):
 
 
 def operate(function: Callable, *numbers: Any) -> Any:
-    """Compute one operation. If a tape is running, the tape computes it."""
+    """Compute one operation. If a tape is running, the tape computes it, and the result is a traced number."""
     operands = [n.array if isinstance(n, TracedNumber) else n for n in numbers]
     if not running:
         return float(function(*operands))
@@ -62,7 +62,7 @@ def operate(function: Callable, *numbers: Any) -> Any:
 
 
 def binary(function: Callable, swapped: bool) -> Callable:
-    """Return a method for an operator of two numbers."""
+    """Return a method for an operator of two numbers, such as ``__add__``, or ``__radd__`` if `swapped` is True."""
 
     def method(self: TracedNumber, other: Any) -> Any:
         if not isinstance(other, (int, float)):
@@ -85,7 +85,7 @@ for _name, _function in {
 
 @contextmanager
 def traced_math() -> Iterator[None]:
-    """Replace the functions of `math` by versions that report operations on traced numbers."""
+    """In a ``with`` block, replace the functions of `math` by versions that report operations on traced numbers."""
     held = {name: getattr(math, name) for name in MATH}
 
     def version(name: str) -> Callable:

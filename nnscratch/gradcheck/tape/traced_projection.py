@@ -23,7 +23,8 @@ from .traced_array import TracedArray, running
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
     """Replace the arrays of the code by traced views, as `traced_code` does, and yield a projection of the traced code.
 
-    The variables of the new projection are the traced views. Its output weights are those of `projection`.
+    The new projection differentiates with respect to the traced views of the arrays. It uses the same output weights as
+    `projection`.
     """
     with traced_code(projection, watcher, backward):
         found = Projection(projection.adapter, np.random.default_rng(0))
@@ -70,6 +71,6 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     finally:
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
-        vars(adapter).update(own)  # for example, `gradients` of an adapter with convention="mean"
+        vars(adapter).update(own)  # methods of the instance, such as `gradients` with convention="mean"
         before.restore()
         adapter.inputs = inputs
