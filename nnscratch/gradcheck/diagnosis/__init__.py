@@ -14,7 +14,8 @@ these words:
     rank          a number for each mistake: a specific mistake has a smaller rank than a general mistake
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array
-    iteration     one run of the body of a loop in the user's code; reports, and some names here, call it a round
+    iteration     one run of the body of a loop in the user's code. Reports, and some names in this folder, call an
+                  iteration a round
     family        the executions of one operation in a loop: a list with one `Node` for each iteration
     nodes, j      an operand or a result: `nodes` is a family, and j is the index of the operand, or -1 for the result
     edge          an operand or a result; in backward, a gradient passes along each edge
@@ -34,7 +35,7 @@ these words:
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
     upstream_mistakes.py      backward starts from a wrong dy, which is found by solving linear equations
     written_gradients.py      backward changes dy, and then computes with the changed dy
-    forward_mistakes.py       mistakes inside forward: records its operations, and tests the hypotheses of these files:
+    forward_mistakes.py       records the operations of forward, and tests the hypotheses of these files:
       missing_paths.py        a path left out or counted twice; iterations of a loop left out
       state_mistakes.py       a state's gradient lost between iterations, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
@@ -46,7 +47,7 @@ these words:
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       wrong_maxima.py         a maximum without its mask, or with a wrong mask
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
-      wrong_uses.py           backward leaves out some occurrences of an array
+      wrong_uses.py           backward leaves out the gradient of some occurrences of an array
       used_gradients.py       a wrong gradient of an array inside forward; changed_gradients.py lists wrong gradients
       gradient_errors.py      a function with a wrong derivative, which is found by solving linear equations
 
@@ -97,7 +98,7 @@ def diagnose_entries(
 
     The mistakes of an entry are sorted. The mistake that explains the most wrong arrays comes first, because one
     mistake in backward is more likely than several mistakes. If two mistakes explain the same number of arrays, the
-    mistake with the smaller rank comes first.
+    mistake with the smaller rank comes first. A specific mistake has a smaller rank than a general mistake.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ For example, forward takes a mean over N examples, and a student writes ``dW = x
 given = N * true. Or a student returns ``db = -dy.sum(axis=0)``. Then given = -true.
 
 Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
-work if only some elements of the true gradient are known. In directional mode, no element is known. Then the tests
-compare derivatives along some directions: see directional_case.py.
+work if only some elements of the true gradient are known. In directional mode, no element is known, but derivatives
+along some directions are. Then the tests compare these derivatives: see directional_case.py.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) 
 
 
 def scaled_by_constant(case: Case, c: float) -> None:
-    """Add the mistake of a gradient that is `c` times the true gradient. The evidence says where `c` may come from."""
+    """Add this mistake to `case`: backward's gradient is `c` times the true gradient.
+
+    The evidence says where the factor `c` may come from.
+    """
     n = case.true.size
     fits = f"given = {c:.6g} * true {case.extent}"
     if abs(c + 1) < 1e-4:
@@ -102,7 +105,10 @@ def scaled_by_constant(case: Case, c: float) -> None:
 
 
 def explain_constant(case: Case, c: float) -> str:
-    """Return a text with the likely origin of `c`: a size of an input, 1 / size, 2, 1/2, or a learning rate."""
+    """Return a text for the report that says where the factor `c` of a wrong gradient may come from.
+
+    `c` may be an attribute of the layer, 2, 1/2, a size of an input, 1 / size, or a learning rate.
+    """
     sizes: dict[tuple[str, int], str] = {}  # for example ("N", 8): "the length of axis 0 of x"
     adapter = case.projection.adapter
     for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
@@ -299,7 +305,7 @@ def wrong_blocks(case: Case) -> None:
 
 
 def other_orders(count: int) -> list[tuple[int, ...]]:
-    """Return all wrong orders of `count` blocks."""
+    """Return all orders of `count` blocks except the right order, which is (0, 1, ..., count - 1)."""
     return list(permutations(range(count)))[1:]
 
 

@@ -28,14 +28,14 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-# The limit for the number of elements that are read and written, summed over all runs. Each operation adds 200.
+# The limit for the number of elements that are read and written, in all runs. Each operation adds 200 to the number.
 BUDGET = 40_000_000
 RANK = 8.0  # the rank of all mistakes that this search finds; most other searches find mistakes with a rank below 8
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
-    """Search for a change of backward that makes a wrong gradient right, and add the mistake to the gradient's case.
+    """Search for a change of backward that makes a wrong gradient right, and add the mistake to the gradient's `Case`.
 
     The search considers only cases that have no explanation yet. `given` are the gradients that backward returned. If
     another thread runs this search at the moment, do nothing.

@@ -75,7 +75,7 @@ class Case:
 
     @property
     def misfit_unit(self) -> str:
-        """The size by which `misfit` divides a difference, in words for the report."""
+        """A text for the report that names the size by which `misfit` divides a difference."""
         return "the size of the gradient"
 
     def largest_difference(self, misfit: float) -> str:

@@ -81,7 +81,7 @@ class Function:
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
-        future = own.co_flags & annotations.compiler_flag  # from __future__ import annotations
+        future = own.co_flags & annotations.compiler_flag  # set by ``from __future__ import annotations``
         try:
             made = compile(around, own.co_filename, "exec", flags=future, dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
@@ -240,7 +240,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
         recorder = recorded(lambda: projection.adapter.gradients(dys))
         if not recorder.ran:  # backward ran no function, because forward returns the loss and its gradients
             recorder = recorded(projection.forward)
-            recorder.ran = dict(reversed(recorder.ran.items()))  # first the caller, then the functions that it calls
+            recorder.ran = dict(reversed(recorder.ran.items()))  # put the caller before the functions that it calls
         found = []
         for code, variables in recorder.ran.items() if not recorder.acts else ():
             definition = definition_of(code)

@@ -57,7 +57,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if `masked`, a gradient after a mask, has enough elements for a test, and not all are 0.
+    """Return True if `masked`, a gradient after a mask, has at least MIN_MASKED elements, and one of them is not 0.
 
     A mask sets only some elements to 0. If all elements are 0, the mistake is not a mask, but a missing gradient.
     """
@@ -99,7 +99,7 @@ def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
 
 
 def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
-    """Yield a `Formula` for g summed along an axis, and for g averaged, reversed and shifted along it."""
+    """Yield a `Formula` for the true gradient g, summed, averaged, reversed or shifted along an axis."""
     for f, words in ((np.sum, "sum"), (np.mean, "mean")):
         evidence = f"the {words} of {GRADIENT} along axis {axis} is used everywhere"
         yield 2.6, WRONG, evidence, lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)
@@ -112,7 +112,7 @@ def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
 
 
 def transposed_formulas(g: np.ndarray) -> Iterator[Formula]:
-    """Yield a `Formula` for each mistake with axes: g is transposed, or it is reshaped instead of transposed."""
+    """Yield a `Formula` for the true gradient g, transposed by mistake, or reshaped instead of transposed."""
     for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order == tuple(range(g.ndim)):
             continue

@@ -82,7 +82,10 @@ class DirectionalCase(Case):
         return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """For each direction v, return <array, v>: the derivative of f along v, if `array` is the gradient of f."""
+        """For each direction v, return the sum of the products of the elements of `array` and v.
+
+        If `array` is the gradient of f, this sum is the derivative of f along v.
+        """
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
     @property

@@ -130,7 +130,7 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
                     which = f"the {ORDINALS[min(number, 4)]} {which}"
                 if mistake == "a number wrong" and id(slot.node) in axes:
                     mistake, words = axes[id(slot.node)]
-                if mistake == "a factor missing" and id(slot.node) in indices:  # x[i + j] instead of x[i * stride + j]
+                if mistake == "a factor missing" and id(slot.node) in indices:  # such as x[i + j] for x[i * stride + j]
                     mistake, words = "stride forgotten", "the index %e lacks a factor"
                 if not hasattr(new, "lineno"):  # a new node has no line number yet
                     ast.fix_missing_locations(ast.copy_location(new, slot.node))
@@ -214,14 +214,15 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes` that replace a variable by another variable, by its square, and by its transpose."""
+    """Yield changes that replace a variable by another variable, by its square, and by its transpose: see `changes`."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # not an integer size n: n ** 2 elements may not fit into memory
+        # Do not square an integer. It may be the size n of an array, and n ** 2 elements may not fit into memory.
+        if np.asarray(own).dtype.kind == "f":
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")
@@ -230,7 +231,7 @@ def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_operations(node: Any) -> Iterator[Change]:
-    """Yield tuples as in `changes` that replace an operation by another operation, or by one of its operands."""
+    """Yield changes that replace an operation by another operation, or by one of its operands: see `changes`."""
     if isinstance(node, ast.BinOp):
         left, right = ast.unparse(node.left), ast.unparse(node.right)
         quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
@@ -253,7 +254,7 @@ def other_operations(node: Any) -> Iterator[Change]:
 
 
 def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield tuples as in `changes` that replace ``a > 0`` by ``a < 0``, and by ``a > b`` for other variables b."""
+    """Yield changes that replace ``a > 0`` by ``a < 0``, and by ``a > b`` for other variables b: see `changes`."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
@@ -265,7 +266,7 @@ def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
 
 
 def other_numbers(node: Any) -> Iterator[Change]:
-    """Yield tuples as in `changes` that replace a number n by n + 1, n - 1, 2 n, n / 2 and -n."""
+    """Yield changes that replace a number n by n + 1, n - 1, 2 n, n / 2 and -n: see `changes`."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):
@@ -274,7 +275,7 @@ def other_numbers(node: Any) -> Iterator[Change]:
 
 
 def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
-    """Yield tuples as in `changes` that multiply an expression by each of `factors`, or divide it by each of them."""
+    """Yield changes that multiply an expression by each of `factors`, or divide it by each of them: see `changes`."""
     own = known.get(ast.unparse(node))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in factors.items() if own is not None or number or whole else ():
@@ -285,7 +286,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def other_indices(node: Any, factors: dict[str, Any]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield tuples as in `changes` that replace an integer j in an index by ``j * d``, for other integers d > 1."""
+    """Yield changes that replace an integer j in an index by ``j * d``, for other integers d > 1: see `changes`."""
     text = ast.unparse(node)
     for name, value in factors.items() if is_whole_number(factors.get(text)) else ():
         if name != text and is_whole_number(value) and value > 1:
@@ -312,7 +313,7 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield tuples as in `changes` that replace ``c`` by ``f(c)``, and ``f(c)`` by ``c``, for elementwise functions f.
+    """Yield changes that replace ``c`` by ``f(c)``, or ``f(c)`` by ``c``, for elementwise functions f: see `changes`.
 
     `calls` are all calls of elementwise functions in backward.
     """

@@ -1,11 +1,11 @@
-"""Find mistakes in the derivative of y = phi(x), computed element by element, and in the Jacobian of other outputs.
+"""Find mistakes in the derivative of an elementwise function y = phi(x), and in the Jacobian of other functions.
 
 For example, forward is ``y = np.tanh(x)``, and a student returns ``dy * (1 - x**2)``, where ``dy * (1 - y**2)`` is
 right. To find this mistake, divide backward's gradient by dy, and compare the quotient with the formulas that students
 use.
 
-The array of the case is called x. Backward must return dy * phi'(x), and the slope is the factor phi'(x). The functions
-share these arguments:
+Here x is the array with the wrong gradient. Backward must return dy * phi'(x), and the slope is the factor phi'(x). The
+functions share these arguments:
 
     J          the Jacobian of the outputs with respect to x (jacobian.py)
     R          the weights of the outputs, so dy = R
@@ -67,7 +67,7 @@ def test_factor(case: Case, R: np.ndarray, rank: float, factor: Any, mistake: st
 
 
 def wrong_mask(case: Case, slope: np.ndarray, R: np.ndarray, on: float) -> None:
-    """Test mistakes about a function such as ReLU. Each element of its derivative `slope` is 0 or `on`."""
+    """Test mistakes about a function such as ReLU. Each element of `slope`, its derivative, is 0 or `on`."""
     test, ones = partial(test_factor, case, R), np.ones(slope.size)
     scaled = "dy" if abs(on - 1) <= 1e-6 else f"{on:.4g} * dy"
     test(1.1, ones, "mask not applied", "given = dy, also where y does not depend on x")
@@ -172,7 +172,7 @@ def wrong_factor(case: Case, slope: np.ndarray, used: str) -> str:
 
 
 def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return the outputs of forward if the array of the case has the value `point`.
+    """Return the outputs of forward if the array of `case` has the value `point`.
 
     Return None if forward cannot be run with this value.
     """

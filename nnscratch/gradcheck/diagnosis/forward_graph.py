@@ -23,7 +23,8 @@ from ..tape import Node, Tape
 from .axis_roles import axis_roles
 from .operand_names import name_operands
 
-MAX_LAYERS = 6  # a loop with at most this number of iterations may run over layers, so each iteration is tested
+# A loop with at most MAX_LAYERS iterations may run over layers. Then each iteration is also tested alone.
+MAX_LAYERS = 6
 MAX_NAMES = 3  # the largest number of names of one operand in a report
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # matches a variable or an element of a variable: h, self.x, h[t - 1]
 
@@ -45,9 +46,9 @@ class ForwardGraph:
         For each array inside forward, the operations that compute the array, and the operations that have the array as
         an active operand. In both dictionaries, the key of an array is its `content_key`.
     can_be_wrong : set of (tuple, int), or None
-        Edges as pairs (key in `families`, index of an operand, or -1 for the result). If one
-        mistake of backward explains all wrong gradients, this mistake is at one of these edges. None if the mistake may
-        be at any edge.
+        Operands and results, as pairs (key in `families`, j), where j is the index of the operand, or -1 for the
+        result. If one mistake of backward explains all wrong gradients, it is a wrong gradient of one of them. None if
+        the gradient of any operand or result may be wrong.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
@@ -237,7 +238,7 @@ class ForwardGraph:
     def describe(self, nodes: list[Node], j: int) -> str:
         """Return the source text of operand `j` of `nodes`, or of their result if `j` is -1, for the report."""
         if j >= 0:
-            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # sum([a, b, c]) has several
+            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # sum([a, b, c]) has several names
             return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         name = nodes[0].result_name
         return f"`{name}`" if name else f"the result of `{nodes[0].expression}`"
@@ -336,7 +337,7 @@ def transpose_of(name: str) -> str:
 def is_better_name(name: str, other: str) -> bool:
     """Return True if a message should use `name` instead of `other`.
 
-    The best name is a variable such as h. The second best is an element such as h[0], and the last is an expression.
+    The best name is a variable such as h. The second best is an element such as h[0], and the worst is an expression.
     """
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]

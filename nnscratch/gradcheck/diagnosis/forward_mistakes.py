@@ -66,7 +66,8 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             if tester.usable:
                 try_hypotheses(cases, graph, tester, report.notes)
                 if tester.fixed and not all(case.found for case in cases.values()):
-                    tape.skipped -= tester.fixed.keys()  # search again: backward may differentiate softmax's maximum
+                    # The tester kept the maximum of each softmax constant. Backward may differentiate it, so try again.
+                    tape.skipped -= tester.fixed.keys()
                     tester.fixed = {}
                     try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:

@@ -1,4 +1,4 @@
-"""Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
+"""Test a hypothesis: compare backward's gradient with the gradient of a changed forward.
 
 A hypothesis is a mistake that backward may contain. To test a hypothesis, the tester changes forward: the outputs stay
 the same, but some operations have a wrong derivative. The gradient of the changed forward is the gradient that a
@@ -38,7 +38,7 @@ from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
 DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
-# The limit for the number of elements that are read and written, summed over all runs. Each operation adds 200.
+# The limit for the number of elements that are read and written, in all runs. Each operation adds 200 to the number.
 BUDGET = 80_000_000
 
 
@@ -75,7 +75,9 @@ class Hypothesis:
 
 @dataclass
 class Direction:
-    """A direction `v`, which moves one or more differentiated arrays, and the derivatives of f along `v`.
+    """A direction `v` that moves one or more differentiated arrays, and the derivatives of f along `v`.
+
+    f is the weighted sum of the outputs.
 
     Attributes
     ----------
@@ -117,7 +119,9 @@ def clearest(directions: Iterable[Direction]) -> Direction:
 
 
 class HypothesisTester:
-    """Test hypotheses along random directions. Each direction moves all arrays whose gradient has the right shape.
+    """Test hypotheses along random directions. Some directions move all arrays together, and others move one array.
+
+    An array is left out if the gradient that backward returned for it has a wrong shape.
 
     Parameters
     ----------
@@ -172,7 +176,7 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step h at which differences of the unchanged forward equal the true derivatives. Measure the noise.
+        """Find a step h for which differences of the unchanged forward are the true derivatives, and measure the noise.
 
         Return False if there is no such step.
         """
@@ -189,7 +193,7 @@ class HypothesisTester:
         return False
 
     def _fix_maxima(self) -> None:
-        """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
+        """Keep a maximum constant if the output does not depend on it, such as the maximum that softmax subtracts.
 
         Softmax is exp(x - m) / sum(exp(x - m)) with the maximum m of x. The derivatives with respect to the two m
         cancel, and a usual backward leaves out both. If the maximum moved, a hypothesis that leaves out only one
@@ -202,26 +206,26 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of f along `direction`, in a forward pass with `changes`.
+        """Return the derivative of the weighted sum of the outputs along `direction`, with `changes` made in forward.
 
-        Return NaN if this forward pass raises an error.
+        Return NaN if the changed forward raises an error.
         """
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
     def one_sided(self, changes: dict[int, Callable], direction: Direction) -> float:
-        """Return (f(x + h v) - f(x)) / h along `direction`, in a forward pass with `changes`."""
+        """Return the one-sided difference (f(x + h v) - f(x)) / h along `direction`, with `changes` made in forward."""
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
-        """Return True if the forward with the changes of `h` has the derivative `direction.given` along `direction`."""
+        """Return True if the hypothesis `h` predicts the derivative along `direction` that backward gives."""
         above = self.value_after(h.changes, direction, h.weights, self.h)
         if h.changes and h.weights is None and not direction.may_match((above - self.centre) / self.h):
             return False
         return direction.matches((above - self.value_after(h.changes, direction, h.weights, -self.h)) / (2 * self.h))
 
     def value_after(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None, h: float) -> float:
-        """Return f in a forward pass with `changes`, after the arrays are moved by `h` along `direction`.
+        """Move arrays by `h` along `direction`, make `changes` in forward, and return the weighted sum of the outputs.
 
         Return NaN if forward raises an error.
         """
@@ -242,9 +246,9 @@ class HypothesisTester:
                 variables[name][...] = v
 
     def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
-        """Return the gradient of f with respect to the array `name`, in a forward pass with `changes`.
+        """Return the gradient of f with respect to the array `name`, with `changes` made in forward.
 
-        Return None if this forward pass raises an error.
+        f is the weighted sum of the outputs. Return None if the changed forward raises an error.
         """
         shape = self.tape.projection.variables[name].shape
         found = np.zeros(shape)
@@ -284,10 +288,10 @@ class HypothesisTester:
         For example, c is 2 if backward counts the gradient twice. `cut` contains the changes of forward that make this
         gradient zero, and `only` is as in `Hypothesis`.
 
-        With the factor c, the derivative of f is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
-        forward with the changes `cut`, and s(1) is the true derivative. Each direction gives a value of c, and all
-        values must agree. The formula is right if a gradient passes at most one of the changed operations on its way
-        from f to an array.
+        Let f be the weighted sum of the outputs. With the factor c, its derivative is s(c) = s(0) + c (s(1) - s(0)).
+        Here s(0) is the derivative of the forward with the changes `cut`, and s(1) is the true derivative. Each
+        direction gives a value of c, and all values must agree. The formula is right if a gradient passes at most one
+        of the changed operations on its way from f to an array.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
         if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < (

@@ -60,10 +60,10 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_increment(increment: Callable) -> Callable:
-    """Return a function for `Tape.changes`: if the operands change, the result changes by a wrong increment.
+    """Return a function for `Tape.changes` that computes an operation with a wrong derivative.
 
     ``increment(A, result, dA)`` or ``increment(A, result, dA, db)`` returns the wrong increment of the result. Here dA
-    and db are the increments of the operands.
+    and db are the increments of the operands: the operands minus their values in the first forward pass.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

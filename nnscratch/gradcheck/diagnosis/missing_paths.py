@@ -38,7 +38,8 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: choose the last
+        # In a chain of operations, a missing gradient has the same effect at each operation. Prefer the last operation.
+        rank -= 1e-5 * nodes[0].number
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
@@ -181,7 +182,7 @@ def upstream_transposed(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) for each operand or result that a gradient flows through once.
+    """Yield (cut, variable, operation, description) for each operand or result that a gradient passes once.
 
     `cut` are the changes of forward that make the gradient of the operand or result zero. In a loop, yield only
     operands that are differentiated arrays, because a gradient may pass through other operands, such as a state,

@@ -33,6 +33,8 @@ MAX_RESIDUAL = 1e-2  # a solution explains the errors if its residuals are below
 class Movements:
     """The derivatives of f and of all results inside forward, measured along many directions.
 
+    f is the weighted sum of the outputs.
+
     Attributes
     ----------
     directions : list of dict
@@ -64,9 +66,9 @@ class Movements:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
         `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
-        directions move this array. Then the equations may have several solutions. In this case, return True if at most
-        three arrays are wrong. If more than three arrays are wrong, return False, because the tests of many results
-        would take too long.
+        directions move this array. Then the equations for the wrong gradient may have several solutions. In this case,
+        return True if at most three arrays are wrong. If more than three arrays are wrong, return False, because the
+        tests of many results would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -167,7 +169,7 @@ def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[
     """Return two sets of the operands and results of forward whose gradients may be wrong in backward.
 
     A wrong gradient of an operand or result in the first set can explain the errors of all arrays. A wrong gradient of
-    one in the second set can explain the errors of at least one array. Each item of a set is a pair
+    an operand or result in the second set can explain the errors of at least one array. Each item of a set is a pair
     (key in `graph.families`, j), where j is the index of the operand, or -1 for the result.
     """
     together, alone = set(), set()

@@ -87,7 +87,7 @@ def deviation(x: Any, h: Any, axes: tuple[int, ...]) -> Any:
 def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, formula) for a backward that takes its means over wrong axes instead of `axes`.
 
-    ``formula(xhat, s, d)`` is the increment of xhat for an increment `d` of x.
+    ``formula(xhat, s, d)`` is the wrong increase of xhat if x increases by `d`. Here `s` is the standard deviation.
     """
     words, forward = "the backward of the normalisation takes its ", f"but forward uses {axes_in_words(axes)}"
     for other in axis_sets(ndim):
@@ -105,7 +105,7 @@ def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, s
 def wrong_terms(axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, formula) for a backward with a wrong factor or sign in one of its terms.
 
-    ``formula(xhat, s, d)`` is the increment of xhat for an increment `d` of x.
+    ``formula(xhat, s, d)`` is the wrong increase of xhat if x increases by `d`. Here `s` is the standard deviation.
     """
     within = "in the backward of the normalisation, the term of the"
     evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"

@@ -6,7 +6,7 @@ product is the gradient that the wrong backward returns.
 
 The functions share these arguments:
 
-    J           the Jacobian of the outputs with respect to the array of the case (jacobian.py)
+    J           the Jacobian of the outputs with respect to the array with the wrong gradient (jacobian.py)
     R           the weights of the outputs, so dy = R
     outputs     the names and values of the outputs
     counting    a function that returns the gradient of a backward that uses only some elements of dy. Its argument is a

@@ -112,9 +112,9 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return a wrong increment of softmax or log-softmax, for the increment `d` of the input.
+    """Return the wrong increase of a softmax or log-softmax if its input increases by `d`.
 
-    The right increment contains a sum over the axis of the softmax. Here the sum is over the wrong axis `axis`. The
+    The right increase contains a sum over the axis of the softmax. Here, the sum is over the wrong axis `axis`. The
     argument `y` is the softmax.
     """
     total = (y * d).sum(axis=axis, keepdims=True)

@@ -78,8 +78,9 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 def running_sum(uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward for this mistake: backward never resets the gradient of a state.
 
-    The true gradients of the changed forward are those that the wrong backward returns. In every iteration, the
-    increment of the state is replaced by a sum: its increments in this iteration and in all earlier iterations.
+    The true gradients of the changed forward are those that the wrong backward returns. The increment of a state
+    is its value minus its value in the first forward pass. In every iteration, this increment is replaced by a sum: the
+    increments in this iteration and in all earlier iterations.
     """
     carried: dict[int, Any] = {}
 

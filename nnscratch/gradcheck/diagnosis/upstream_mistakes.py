@@ -56,7 +56,8 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
 def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
     """Return the array R' from which backward started instead of R, the weights of the outputs.
 
-    Return None if the linear equations have no solution, or more than one solution.
+    R' is the solution of linear equations, one for each direction. Return None if these equations have no solution, or
+    more than one solution.
     """
     variables = projection.variables
     names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]

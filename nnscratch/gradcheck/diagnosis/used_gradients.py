@@ -1,10 +1,10 @@
-"""Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
+"""Find an array inside forward for which backward used a wrong gradient, and the formula of this gradient.
 
 Let f be the weighted sum of the outputs (projection.py), and let g be the true gradient of f with respect to an array u
 inside forward. The array u may also be an input or a weight. Suppose that backward uses c instead of g, and makes no
 other mistake. The movement du of u is the derivative of u along a direction v. The gradients that backward returned
 predict a derivative of f along v. This prediction is wrong by <c - g, du>, the sum of the products of the elements of
-c - g and du. movements.py has already measured the error of the prediction and du. So any formula for c can be tested
+c - g and du. movements.py has already measured du and the error of the prediction. So any formula for c can be tested
 without another forward pass. changed_gradients.py lists these formulas. For example, a student of softmax with
 cross-entropy writes ``dz = p`` instead of ``dz = p - t``: then g is p - t, and c is p.
 
@@ -183,7 +183,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # f does not depend on this array: forward uses it only to compute a gradient
+            continue  # the output does not depend on this array: forward uses it only to compute a gradient
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             if not all(np.isfinite(v).all() for v in spread):

@@ -114,7 +114,7 @@ def mask_factors(graph: ForwardGraph, node: Node, other: int, right: list[Any]) 
 
 
 def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
-    """Yield wrong factors for an elementwise product or quotient: 1, the square and the inverse of `right`."""
+    """Yield wrong factors for an elementwise product or quotient: 1, the square of `right`, and 1 / right."""
     if node.name not in ("multiply", "divide"):
         return
     replaces = f"replaces `{node.operand_names[other]}` by"

@@ -55,9 +55,9 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_function(function: Callable, node: Node) -> Callable:
-    """Return a change of forward that computes the increment of a maximum from the increments of all elements.
+    """Return a change of forward in which a maximum has the derivative of `function`.
 
-    For example, if `function` is np.mean, the increment of the maximum is the mean of these increments.
+    For example, if `function` is np.mean, a change of any element changes the maximum.
     """
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
     kwargs.setdefault("axis", 0)  # the default axis of np.maximum.reduce
@@ -101,8 +101,8 @@ def same_shapes(node: Node, j: int, k: int) -> bool:
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
     """Compute the maximum or minimum of the operands `j` and `k`, with wrong derivatives with respect to them.
 
-    ``factors(mask, result)`` returns the two wrong derivatives, with respect to `j` and to `k`. The mask is 1 where
-    forward takes the element of operand `j`.
+    ``factors(mask, result)`` returns the two wrong derivatives, with respect to operand `j` and to operand `k`. The
+    mask is 1 where forward takes the element of operand `j`.
     """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)

@@ -139,7 +139,7 @@ def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: 
 def slopes_at_other_values(
     graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
 ) -> Iterator[Slopes]:
-    """Yield what `alternative_slopes` yields, for phi' at a wrong array: at y, or at another array with y's shape."""
+    """Yield what `alternative_slopes` yields, for phi' taken at a wrong array: y, or an array with y's shape."""
     d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
     says_of_phi = computes_phi_as_if(argument)
     if all(np.isfinite(x).all() for x in at_y):
@@ -178,8 +178,8 @@ def name_of_function(graph: ForwardGraph, source: Node, sink: Node, argument: st
 def mask_matters(graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node]) -> bool:
     """Return False if the gradient of y = phi(u) is 0 at all elements where phi'(u) is 0.
 
-    Then the gradient of u is right without the mask too. An example is the causal mask of attention: a softmax follows,
-    and the weights of the masked elements are 0.
+    Then the gradient of u is right even without the mask. An example is the causal mask of attention: a softmax
+    follows, and the weights of the masked elements are 0.
     """
     rng = np.random.default_rng(5)
     for f, node in zip(found, sinks, strict=True):
@@ -247,7 +247,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # else the result leaves the user's loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # they are in the same loop
                     continue  # the result of `sink` is an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)

@@ -59,7 +59,8 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
 def spread_increment(j: int, L: Callable) -> Callable:
     """Return a function for `Tape.changes` that applies `L` to the increment of operand `j`.
 
-    The operation must be elementwise. The result of `L` may have another shape than its argument.
+    The increment is the operand minus its value in the first forward pass. The operation must be elementwise. The
+    result of `L` may have another shape than its argument.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -46,14 +46,14 @@ def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTe
 
 
 def cut(nodes: list[Node], j: int) -> dict:
-    """Return the changes of forward after which no gradient passes through operand `j` of the operations `nodes`."""
+    """Return changes of forward with which no gradient passes through operand `j` of the operations `nodes`."""
     return {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
     """Measure how much one occurrence of the array `name` contributes to the derivative of f along each direction.
 
-    `changes` are the changes of forward after which no gradient passes through this occurrence. The contribution is the
+    `changes` are changes of forward with which no gradient passes through this occurrence. The contribution is the
     true derivative of f minus its derivative in the changed forward.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
