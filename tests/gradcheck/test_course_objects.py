@@ -601,7 +601,7 @@ def test_a_cell_that_returns_the_gradient_of_a_vector_as_one_row(factor):
 
     report = check(factor == 1, Cell(), RNG.normal(size=3), RNG.normal(size=4))
     assert report["h"].verdict == "right" and report["x"].shape == (3,)
-    assert any("it has a first axis more" in note for note in report.notes)
+    assert any("it has an extra first axis" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -60,7 +60,8 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
-ABSENT = (type(None), ModuleType, type)  # if __self__ has one of these types, do not check it as an object
+# the types of `f.__self__` if f is not a method of an object: a function, math.sin, or a class method
+ABSENT = (type(None), ModuleType, type)
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
@@ -75,7 +76,7 @@ def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (
 
 
 def in_convention(adapter: Adapter, convention: str) -> Adapter:
-    """Return `adapter` with gradients in the given convention, "sum" or "mean": see `check_gradients`.
+    """Prepare `adapter` for gradients in the given convention, "sum" or "mean", and return it: see `check_gradients`.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def module_adapter(module: Module, inputs: tuple, loss: Any, targets: tuple) -> 
 def pair_adapter(forward: Callable, backward: Callable, inputs: tuple) -> Adapter:
     """Return the adapter for two functions, or for two methods of one object.
 
-    The pair may also be a function and its derivative, or a cost and the gradients of the weights.
+    The pair may also be a function and its derivative, or a cost and a function that returns its gradients.
     """
     owner = attribute_of(forward, "__self__")
     same = owner is not None and owner is attribute_of(backward, "__self__")

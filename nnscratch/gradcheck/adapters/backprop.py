@@ -101,5 +101,5 @@ def arrays_in(nest: Any) -> list[Any]:
 
 
 def quadratic_cost(a: Any, y: Any) -> Any:
-    """Return 1/2 sum (a - y)^2."""
+    """Return the quadratic cost 1/2 sum (a - y)^2."""
     return 0.5 * np.sum((a - y) ** 2)

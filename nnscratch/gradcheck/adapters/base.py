@@ -36,7 +36,8 @@ class Adapter:
     Attributes
     ----------
     inputs, targets : tuple
-        The checker's copies of the inputs, and of the arguments of the loss except the first, the prediction.
+        The checker's copies of the arguments of forward, and of the arguments of the loss. The first argument of the
+        loss, the prediction, is not in `targets`.
     input_names : list of str
     notes : list of str
         Remarks for the report.
@@ -49,10 +50,10 @@ class Adapter:
     returns_cache : bool
         True if forward returns its cache; False if forward keeps its cache in an object.
     surplus : list or dict
-        The gradients that backward returned, but that belong to no input.
+        The gradients from backward that belong to no input.
     is_loss : bool
-        True if forward returns one loss for each element, and backward takes no dy: it returns the derivatives of these
-        losses.
+        True if forward returns one loss for each element, and backward returns the derivatives of these losses. Such a
+        backward takes no dy.
     used : UsedOutputs or None
         The outputs that are checked, or None for all outputs.
     inputs_are_data : bool
@@ -60,14 +61,15 @@ class Adapter:
     left_out : tuple
         The outputs of the latest forward that are not checked.
     adds_loss : bool
-        True if backward takes a gradient for all outputs except the losses, and adds the gradients of the losses.
+        True if backward takes a gradient for each output that is not a loss, and adds the gradients of the losses
+        itself.
     container : str
         "tuple" or "list" if backward returned only one gradient, inside a tuple or a list. "flat" if the inputs are
         nested, such as ``(x, (h, c))``, and backward returned ``(dx, dh, dc)``. In all other cases, "".
     has_keys : bool
         True if backward returned a dictionary, whose keys are the names of the gradients.
     missing : list of str
-        The inputs that have the name of a weight, such as ``W``, but for which backward returned no gradient.
+        The inputs without a gradient from backward whose name is a usual name of a weight, such as ``W``.
     numbers : list of str
         The inputs that are Python numbers, and for which backward returned a gradient, such as ``db`` for ``b``.
     returning : callable, optional
@@ -117,7 +119,10 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the learned arrays for a complex step, including complex arrays. `parameters` returns only floats."""
+        """Return the learned arrays by name, including complex arrays. `parameters` leaves out complex arrays.
+
+        The checker makes an array complex to measure a derivative with complex numbers (a complex step).
+        """
         return {}
 
     def prepare(self) -> None:
@@ -152,7 +157,10 @@ class Adapter:
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
     def choose_outputs(self, ys: tuple, taken: int) -> UsedOutputs:
-        """Choose the outputs to check if backward takes only `taken` gradients, fewer than the outputs. Add a note."""
+        """Choose the outputs to check for a backward that takes `taken` gradients, fewer than there are outputs.
+
+        Add a note to the report if some outputs are not checked.
+        """
         used = used_outputs(ys, taken, self.adds_loss)
         if len(used.checked) < len(ys):
             self.add_note(
@@ -175,15 +183,16 @@ class Adapter:
 
     def returned_names(self) -> list[str]:
         """Return the names of the gradients in the ``return`` statement, or [] if they are not known."""
-        if self._returned_names is None:  # find the names only once, because every backward needs them
+        if self._returned_names is None:  # find the names only once; every call of backward needs them
             self._returned_names = [] if self.returning is None else returned_gradient_names(self.returning)
         return self._returned_names
 
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
-        The result does not contain inputs without a gradient. This method sets `surplus` to the gradients that belong
-        to no input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
+        `result` is the value that backward returned. Inputs without a gradient are left out. This method also sets
+        `surplus` to the gradients that belong to no input, and `missing` to the inputs that have the name of a weight,
+        but no gradient from backward.
         """
         taken = self.parameters()
         self.container, self.has_keys = container_of_one(result, self.inputs), isinstance(result, dict)
@@ -207,16 +216,22 @@ class Adapter:
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = outside or match.surplus, match.missing
         given = match.given
-        if self.inputs_are_data:  # for a weight, a row axis is a mistake: then `b -= lr * db` is an error in NumPy
+        # If an input is a weight, its gradient must have the same shape: for b (M,) and db (1, M), NumPy raises an
+        # error in `b -= lr * db`. So accept an additional axis only if all inputs are data.
+        if self.inputs_are_data:
             arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
             given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in given.items()}
         return {f"input {name}" if name in taken else name: g for name, g in given.items()}
 
     def _without_row_axis(self, name: str, gradient: Any, array: Any) -> Any:
-        """Return the gradient of a vector as a vector if backward returns it as a matrix with one row. Write a note."""
+        """If `array` is a vector, and `gradient` a matrix with one row, return the row and add a note.
+
+        Return any other gradient unchanged.
+        """
         if not (is_array(array) and is_array(gradient)) or array.ndim != 1 or gradient.shape != (1, array.size):
             return gradient
-        self.add_note(f"the gradient of {name} has shape {gradient.shape}, not {array.shape}: it has a first axis more")
+        shapes = f"has shape {gradient.shape}, not {array.shape}"
+        self.add_note(f"the gradient of {name} {shapes}: it has an extra first axis")
         return gradient[0]
 
 

@@ -1,4 +1,4 @@
-"""Decide from the names of backward's arguments if they are gradients, inputs, outputs or the cache."""
+"""Decide from the name of each argument of backward if it is a gradient, an input, an output or the cache."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def defaults_of(function: Callable, names: Sequence[str]) -> dict[str, Any]:
 
 
 def is_cache_name(name: str) -> bool:
-    """Return True if `name` is a usual name of a cache, such as ``cache``: values that forward returns for backward."""
+    """Return True if `name` is a usual name, such as ``cache``, of the values that forward returns for backward."""
     return "cache" in name.lower() or name in ("memory", "saved", "stored", "ctx", "context", "res", "residuals")
 
 
@@ -76,7 +76,9 @@ def is_gradient_argument(name: str) -> bool:
 
 
 def returned_names(function: Callable) -> list[str]:
-    """Return the names of the variables or attributes in the ``return`` statements of `function`.
+    """Return the names of the variables or attributes that `function` returns.
+
+    A ``return`` statement with an expression or with several values adds no name.
 
     Examples
     --------
@@ -129,7 +131,7 @@ def bind_arguments(
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
         return None
-    if cache is not NO_CACHE and len(free) <= len(dys):  # the last argument is the cache
+    if cache is not NO_CACHE and len(free) <= len(dys):  # the last argument of backward is the cache
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]
@@ -138,7 +140,8 @@ def bind_arguments(
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
     """Return the number of arguments of backward that are gradients.
 
-    All arguments are gradients, except those with the name of an input, an output or the cache.
+    All arguments are gradients, except those with the name of an input, an output or the cache. If forward returns a
+    cache (`cache` is True), and no argument has a usual name of a cache, then one of the arguments is the cache.
     """
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
     return len(free) - (cache and not any(is_cache_name(n) for n in names))

@@ -1,4 +1,4 @@
-"""FunctionAdapter: forward and backward with a context as first argument, as in minitorch, tinygrad and PyTorch."""
+"""FunctionAdapter: forward and backward whose first argument is a context ``ctx``, as in PyTorch and minitorch."""
 
 from __future__ import annotations
 
@@ -97,12 +97,14 @@ def takes_context(function: Callable) -> bool:
 
 
 def class_adapter(cls: type, inputs: tuple) -> Adapter:
-    """Return the adapter for a class of static or class methods, with or without a context.
+    """Return the adapter for a class whose forward and backward need no instance.
+
+    They are static methods or class methods, or their first argument is a context ``ctx``.
 
     Raises
     ------
     TypeError
-        The methods of the class need an instance.
+        The class has no forward and backward, or they need an instance.
     """
     forward, backward = getattr(cls, "forward", None), getattr(cls, "backward", None)
     if not callable(forward) or not callable(backward):

@@ -18,13 +18,13 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``: multiply the gradients of weights by the number of examples m.
+    """Change ``adapter.gradients``, so that it multiplies the gradients of weights by the number of examples m.
 
     Backward has divided these gradients by m, so the product is the gradient without the factor 1/m. Weights are the
     arrays that all examples use.
 
-    To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
-    index, this axis is the axis of the examples.
+    A test finds the axis of the examples: change the input at one index of an axis. If the output changes only at the
+    same index of this axis, it is the axis of the examples.
 
     Examples
     --------

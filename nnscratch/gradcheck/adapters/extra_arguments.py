@@ -28,11 +28,14 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
 
     The new backward adds the other arguments, and calls the old backward. An argument with the name of an input
     receives this input. If forward ends with ``return h_t``, an argument with the name ``h_t`` receives the output. The
-    other arguments receive the gradients, and then the remaining inputs, in order. If backward calls an output by
-    another name than forward, the names are not used: the arguments receive the gradients, the outputs and the inputs,
-    in this order. But if the last arguments have usual names of outputs, such as ``out``, the inputs come before the
-    outputs. The backward of a loss may take predictions and targets, as ``backward(dvalues, y_true)`` in nnfs.io. The
-    predictions are then ``self.output`` or the first input.
+    other arguments receive the gradients, and then the remaining inputs, in order.
+
+    Backward may use another name for an output than forward. Then the names are not used: the arguments receive the
+    gradients, the outputs and the inputs, in this order. But if the last arguments have usual names of outputs, such as
+    ``out``, the inputs come before the outputs.
+
+    The backward of a loss may take predictions and targets, such as ``backward(dvalues, y_true)`` in nnfs.io. The
+    predictions are then ``self.output``, or the first input if there is no ``self.output``.
 
     Examples
     --------
@@ -71,7 +74,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
         ys = kept["ys"]
         ends_with_outputs = all(n.lower() in OUTPUTS and n not in inputs for n in names[-len(ys) :])
         in_order = [*given, *inputs.values(), *ys] if ends_with_outputs else [*given, *ys, *inputs.values()]
-        if arguments is None and len(names) == len(in_order):  # backward calls an output by another name than forward
+        if arguments is None and len(names) == len(in_order):  # backward uses another name for an output
             arguments = in_order
         if arguments is None:
             reason = f"forward takes {len(inputs)} input(s)"

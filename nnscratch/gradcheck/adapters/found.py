@@ -18,21 +18,21 @@ NOT_THERE = (LookupError, AttributeError, TypeError, ValueError)
 
 @dataclass
 class FoundParameter:
-    """An array that forward reads, and the place of its gradient.
+    """An array that forward reads, with the path to the array and the paths to its gradient.
 
     Attributes
     ----------
     name : str
     steps : Steps
-        The place of the array in the user's objects, such as ``self.fc1.W``: see places.py.
+        The path to the array in the user's objects, such as ``self.fc1.W``, as a tuple of steps: see places.py.
     gradients : list of (Steps, bool)
-        The places of the array's gradient. The bool is True if the gradient must be transposed. If backward returns
-        this gradient, and does not store it in an object, the first step is ``("returned", None)``. If forward uses
-        the array several times, such as a shared embedding, the code may store one gradient for each use. Then the list
-        has several places, and the adapter adds these gradients.
+        The path to the array's gradient. The bool is True if the gradient must be transposed. If backward returns this
+        gradient, and does not store it in an object, the first step is ``("returned", None)``. If forward uses the
+        array several times, such as a shared embedding, the code may store one gradient for each use. Then the list has
+        several paths, and the adapter adds these gradients.
     number : bool
-        True if the code has integers, a Python number or a read-only array at this place. The check replaces this
-        value by a float64 array that it can change.
+        True if the path leads to integers, a Python number or a read-only array. The check replaces this value by a
+        float64 array that it can change.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FoundParameter:
 
 
 class FoundParametersAdapter(Adapter):
-    """An adapter that has the parameters of `inner` and the parameters `found`.
+    """An adapter with the parameters of another adapter, `inner`, and the additional parameters `found`.
 
     Parameters
     ----------
@@ -89,12 +89,12 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def surplus(self) -> Any:
-        """The gradients that backward returned, but that belong to no input."""
+        """The gradients from backward that belong to no input."""
         return self.inner.surplus
 
     @property
     def missing(self) -> Any:
-        """The inputs that have the name of a weight, but no gradient from backward."""
+        """The inputs without a gradient from backward whose name is a usual name of a weight."""
         return self.inner.missing
 
     @property

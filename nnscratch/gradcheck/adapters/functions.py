@@ -66,9 +66,9 @@ class PairAdapter(Adapter):
         return tuple(self.outputs[i] for i in self.used.checked)
 
     def _takes_every_output(self, result: tuple) -> bool:
-        """Return True if backward takes a gradient for the last output.
+        """Return True if backward takes a gradient for each of the values that forward returned.
 
-        In this case, the last output is not a cache.
+        In this case, the last value is an output, and not a cache.
         """
         names = self.backward_names or []
         if len(names) <= len(result):

@@ -105,7 +105,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
 
 
 class JaxAdapter(Adapter):
-    """A function of JAX arrays. Its gradient comes from ``jax.vjp``, which uses a custom_vjp if there is one.
+    """A function of JAX arrays. Its gradient comes from ``jax.vjp``, which calls the user's custom_vjp if there is one.
 
     Examples
     --------

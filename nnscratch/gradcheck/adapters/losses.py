@@ -82,7 +82,8 @@ class CostPrimeAdapter(PairAdapter):
 def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     """Return the adapter for an object with a method ``loss``, or None if it has no such method.
 
-    An object without arrays, but with a method such as ``gradient`` or ``grad``, counts as a loss with its gradient.
+    If the object contains no arrays, and has a method such as ``gradient`` or ``grad``, it is checked as a
+    loss with its gradient.
 
     Examples
     --------

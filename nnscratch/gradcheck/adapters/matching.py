@@ -1,4 +1,4 @@
-"""Match the gradients that backward returns to the inputs of forward: by key, by name, by shape, and by position."""
+"""Decide to which input of forward each gradient from backward belongs: by key, by name, by shape, by position."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Match:
 
 
 def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
-    """Assign the gradients that backward returned to the inputs.
+    """Decide to which input of forward each gradient from backward belongs.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
             add(match, name, value, gradient)
         match.surplus = list(result[len(floats) - skipped :])
     elif any(is_array(v) and holds_arrays(g) for v, g in zip(inputs, result, strict=False)):
-        match.surplus = list(result)  # such as the lists dWs and dbs, the gradients of all layers
+        match.surplus = list(result)  # lists such as dWs and dbs: the gradients of the weights of all layers
     elif len(result) >= len(inputs):
         for name, value, gradient in zip(names, inputs, result, strict=False):
             if float_leaves(value):
@@ -95,7 +95,9 @@ def holds_arrays(gradient: Any) -> bool:
 
 
 def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
-    """Return the names of weights among the inputs. For ``loss(a, b)``, return [], because here b is not a bias.
+    """Return the names of the inputs that have the name of a weight, such as ``b``, the name of a bias.
+
+    For ``loss(a, b)``, return []: next to ``a``, ``b`` is the name of an operand, and not of a bias.
 
     >>> learned_names([("x", 0), ("b", 0)]), learned_names([("a", 0), ("b", 0)])
     (['b'], [])
@@ -149,7 +151,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
 def numbers_with_gradients(
     result: Any, names: list[str], inputs: tuple, returned: Callable[[], list[str]]
 ) -> list[str]:
-    """Return the names of Python numbers among the inputs that have a gradient in `result`, such as ``db`` for ``b``.
+    """Return the names of those inputs that are Python numbers and have a gradient in `result`.
 
     For example, the bias ``b`` in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)`` has a gradient, because
     ``grads`` contains ``db``. An integer must also have the name of a weight, because other integers may be sizes or
@@ -260,7 +262,7 @@ def is_target_name(name: str) -> bool:
 
 
 def fits(value: Any, gradient: Any) -> bool:
-    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or nested like `value`."""
+    """Return True if `gradient` is None, has the shape of `value`, or is nested like `value`."""
     if gradient is None:
         return True
     if isinstance(value, dict):

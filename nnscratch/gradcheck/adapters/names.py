@@ -12,7 +12,7 @@ from ..nested import attribute_of
 
 
 def gradient_names(name: str) -> list[str]:
-    """Return the most usual names of the gradient of `name`. `gradient_names.py` knows more names than these.
+    """Return `name` and the most usual names of its gradient. `gradient_names.py` knows more names than these.
 
     Examples
     --------

@@ -23,7 +23,8 @@ def holds_numbers(inputs: tuple) -> bool:
     """Return True if there are Python floats among the inputs, and no float arrays.
 
     If there are float arrays, a Python float is a constant, such as a regularisation strength or a learning rate. If
-    there are dictionaries, one of them must contain a list of numbers, because a dictionary of numbers holds settings.
+    there are dictionaries, one of them must contain a list of numbers, because single numbers in a dictionary are
+    settings.
 
     Examples
     --------

@@ -86,7 +86,7 @@ def object_adapter(
     if backward is None:
         return None
     if is_output and required_names(backward) == argument_names(forward, 1):
-        if is_slope(forward, backward, inputs, by_name=False):  # backward(z) returns phi'(z), and not phi'(z) dy
+        if is_slope(forward, backward, inputs, by_name=False):  # backward(z) returns the derivative, without dy
             return SlopeAdapter(forward, backward, inputs)
     rate = rate_name(backward, count)
     if rate is not None:
@@ -143,13 +143,14 @@ def loss_method(instance: Any, forward: Callable, inputs: tuple) -> Callable | N
 
 
 def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, str | None]:
-    """Run forward once, and restore everything.
+    """Run forward once, and then restore the object and the inputs.
 
     Returns
     -------
     (object, str or None)
-        The result of forward, and None. If forward returns None, the second value is the name of the attribute with the
-        output. If forward raises an error, the first value is this error, and the check will raise it again.
+        The result of forward, and None. If forward returns None, the second value is the name of the attribute in which
+        forward stored the output. If forward raises an error, the first value is this error, and the check will raise
+        it again.
     """
     before, attributes = Snapshot(instance, inputs), attributes_of(instance)
     try:

@@ -24,7 +24,8 @@ class ObjectAdapter(Adapter):
     instance : object
     inputs : tuple
     forward, backward : callable, optional
-        The methods to use. The default is ``forward``, ``predict`` or ``__call__``, and ``backward``.
+        The methods to use. The default of `forward` is the first of ``forward``, ``predict`` and ``__call__`` that the
+        object has. The default of `backward` is ``backward``.
     """
 
     inputs_are_data = True

@@ -1,6 +1,6 @@
-"""Put the gradients that backward returns in the order of the inputs.
+"""Sort the gradients from backward into the order of the inputs.
 
-Backward returns ``dx, dw, db`` for a forward that takes ``x, w, b``. Some code uses another order, such as
+Usually, backward returns ``dx, dw, db`` for a forward that takes ``x, w, b``. Some code uses another order, such as
 ``dw, db, dx``. If the shapes do not fit the order of the inputs, the order comes from the names in the ``return``
 statement. Without such names, the order comes from the shapes, if only one order fits.
 """
@@ -42,8 +42,9 @@ def returned_gradient_names(function: Callable) -> list[str]:
     body = tree.body[0] if tree.body else None
     name = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_name", "")
     if not isinstance(body, ast.FunctionDef) or body.name != name:
-        # A lambda has no return statement. In any other case, the text is not that of the function: Python 3.13 calls
-        # the text of `python -c` "<string>", and so does exec.
+        # A lambda has no return statement. In all other cases, inspect has found the text of other code. For example,
+        # code from `python -c` and code from exec have the same file name, "<string>", and since Python 3.13, inspect
+        # finds the text of `python -c` under this name.
         return [] if name == "<lambda>" else names_in_code(function)
     inner = {id(n) for f in ast.walk(body) if isinstance(f, ast.FunctionDef) and f is not body for n in ast.walk(f)}
     returned = [n.value for n in ast.walk(body) if isinstance(n, ast.Return) and id(n) not in inner]
@@ -96,7 +97,7 @@ class Step(NamedTuple):
 
 
 def simple_steps(step: dis.Instruction) -> list[Step]:
-    """Return the `Step` of an instruction. In Python 3.13, an instruction may load two names: return two steps."""
+    """Return the `Step` of an instruction. Since Python 3.13, an instruction can load two names. Then return two."""
     if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):
         first = step.is_jump_target  # a jump to this instruction is a jump to its first step
         return [Step("LOAD_FAST", name, 1, first and k == 0) for k, name in enumerate(step.argval)]
@@ -172,7 +173,8 @@ def gradients_of_outside(
     known, floats = returned()[-len(result) :], [value for value in inputs if float_leaves(value)]
     if len(known) != len(result):
         return {}, result
-    if len(floats) == len(result) and all(map(fits, floats, result)):  # backward may read a global x by mistake
+    # If each gradient fits an input, all belong to the inputs, even if backward reads a global x by mistake.
+    if len(floats) == len(result) and all(map(fits, floats, result)):
         return {}, result
     of = [gradient_of(n) if n else [] for n in known]
     own = [next((x for x in names if x in arrays), None) for arrays in of]
@@ -190,9 +192,9 @@ def gradients_of_outside(
 
 
 def array_outside(function: Callable, names: list[str]) -> Any:
-    """Return the first array that has one of the names and that a function reads, or None.
+    """Return the first array that has one of `names` and that `function` reads, or None.
 
-    The array is in a global or in a closure, or it is an attribute of the object of a method.
+    The array is a global variable, a variable of an outer function, or an attribute of ``self``.
     """
     held = dict(attribute_of(getattr(function, "__self__", None), "__dict__", {}))
     try:
@@ -200,14 +202,15 @@ def array_outside(function: Callable, names: list[str]) -> Any:
     except (TypeError, ValueError):
         return None
     held |= read.nonlocals
-    if any(n in read.globals for n in names):  # a global x is in read.globals even if the function reads only self.x
+    # read.globals lists a global x too if the function only reads the attribute self.x, so search the instructions.
+    if any(n in read.globals for n in names):
         loaded = {s.argval for s in dis.get_instructions(inspect.unwrap(function)) if s.opname == "LOAD_GLOBAL"}
         held |= {n: read.globals[n] for n in names if n in loaded}
     return next((held[n] for n in names if is_array(held.get(n))), None)
 
 
 def is_saved(value: Any, array: Any) -> bool:
-    """Return True if forward has saved its input `value` as `array`, or as a copy.
+    """Return True if `array` is the input `value`, or a copy of this input that forward has saved.
 
     An array of zeros does not count as a copy of another array of zeros. For example, the first state and a bias may
     both be zero.
@@ -242,14 +245,15 @@ def in_input_order(
     floats = [i for i, value in enumerate(inputs) if float_leaves(value)]
     if len(result) < len(floats):
         return some_in_input_order(result, [(names[i], inputs[i]) for i in floats], returned)
-    expected = floats if len(result) >= len(inputs) else range(len(floats))  # positions of the inputs' gradients
+    # the position in `result` of the gradient of each float input, if the gradients are in the order of the inputs
+    expected = floats if len(result) >= len(inputs) else range(len(floats))
     if all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True)):
         return result, ""
     order, known = ", ".join(names[i] for i in floats), returned()[-len(result) :]
     by_name = [next((j for j, n in enumerate(known) if n and names[i] in gradient_of(n)), None) for i in floats]
     if None not in by_name and len(set(by_name)) == len(floats) and len(known) == len(result):
         if not all(fits(inputs[i], result[j]) for i, j in zip(floats, by_name, strict=True)):
-            return result, ""  # a gradient of the wrong shape
+            return result, ""  # a gradient has the wrong shape
         said = f"backward returns {', '.join(known)}; the checker matched them to {order} by their names"
         return reordered(result, inputs, floats, by_name), said
     if len(result) > MANY or any(g is None for g in result):
@@ -297,7 +301,7 @@ def some_in_input_order(
     known = returned()[-len(result) :] or [""] * len(result)
     named = [way for way in chosen if all(n and name in gradient_of(n) for name, n in zip(way, known, strict=False))]
     way = (named or chosen)[0]
-    said = f"the gradients that backward returns were assigned to {', '.join(way)}, in this order"
+    said = f"the checker assigned the gradients from backward to {', '.join(way)}, in this order"
     return dict(zip(way, result, strict=True)), said
 
 

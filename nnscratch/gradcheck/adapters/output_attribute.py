@@ -63,8 +63,8 @@ def returning_methods(instance: Any, forward: Callable, backward: Callable, name
 def returning_backward(instance: Any, forward: Callable, backward: Callable) -> Callable:
     """Return a function that calls `backward` and returns its result.
 
-    If the result is None, return the attribute in which `backward` saved the gradient, such as ``self.dinputs``. Return
-    None if there is no such attribute.
+    If this result is None, the function returns the attribute in which `backward` saved the gradient, such as
+    ``self.dinputs``. If there is no such attribute, it returns None.
     """
     first, returned = argument_names(forward, 1)[0], returned_names(forward)
     names = [n for n in (*gradient_names(first)[1:], *INPUT_GRADIENTS) if n not in returned]

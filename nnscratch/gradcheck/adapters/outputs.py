@@ -1,8 +1,8 @@
 """The outputs of forward that are checked, if backward does not take a gradient for each output.
 
-For example, ``loss, h_last, cache = forward(x, h0)`` and ``backward(cache)``: backward returns the gradients of the
-loss. In ``h, loss, cache = forward(x, h0)`` and ``backward(dh, cache)``, backward may add the gradients of the loss to
-those that come from dh.
+For example, after ``loss, h_last, cache = forward(x, h0)``, a ``backward(cache)`` returns the gradients of the loss, so
+only the loss is checked. After ``h, loss, cache = forward(x, h0)``, a ``backward(dh, cache)`` may add the gradients of
+the loss to those of h.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..nested import has_no_axes
 
 @dataclass
 class UsedOutputs:
-    """The positions of outputs.
+    """The positions of the outputs that are checked.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class UsedOutputs:
 
 
 def losses_of(ys: tuple) -> list[int]:
-    """Return the positions of the outputs that are single floats, if there are other outputs too.
+    """Return the positions of the outputs that are single floats. Return [] if there are no other outputs.
 
-    A complex number counts too, because the complex step makes a loss complex.
+    A single complex number is included, because the checker may run forward with complex numbers.
     """
     found = [i for i, y in enumerate(ys) if has_no_axes(y) and np.asarray(y).dtype.kind in "fc"]
     return found if len(found) < len(ys) else []

@@ -15,7 +15,7 @@ from .base import Adapter, copy_array
 from .calls import optional_names, required_names
 
 RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
-# A large rate gives a small error, because the change of W and its rounding error are divided by the rate.
+# A large rate gives exact gradients, because the rounding error of the new W is divided by the rate.
 RATE = 1024.0
 
 

@@ -22,8 +22,8 @@ class SlopeAdapter(Adapter):
     """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivatives dy_i/dx_i.
 
     Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
-    adapter recognises such a derivative by its argument, which has a usual name of an output, such as ``a``, ``y`` or
-    ``out``, and not the name of the argument of f.
+    adapter recognises such a derivative by the name of its argument. This name is a usual name of an output, such as
+    ``a``, ``y`` or ``out``, and differs from the name that f has for its argument.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class SlopeAdapter(Adapter):
 
 
 def is_jacobian(slope: Any, x: Any) -> bool:
-    """Return True if x is a vector, and `slope` is a matrix with the derivatives of all elements of y."""
+    """Return True if x is a vector, and `slope` is the matrix of the derivatives dy_i/dx_j."""
     return is_array(slope) and x.ndim == 1 and slope.shape == x.shape * 2
 
 
@@ -72,7 +72,7 @@ FLAGS = ("deriv", "derivative", "prime", "derive", "grad", "diff")
 
 
 def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
-    """Return the adapter for a function with a flag for its derivative, ``nonlin(x, deriv=True)``.
+    """Return the adapter for a function with a flag for its derivative, such as ``nonlin(x, deriv=True)``.
 
     Return None for any other function.
 
@@ -104,8 +104,8 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool =
 
     A derivative takes x or y. A backward takes dy, and is linear: if dy is twice as large, the result is twice as large
     too. So `slope` is a derivative if its argument has the name of an input or output, or if `slope` is not linear. If
-    `by_name` is False, only the second rule is used, and `slope` must not ignore its argument: a backward that ignores
-    dy is wrong.
+    `by_name` is False, only the second rule is used. Then a `slope` that ignores its argument is not a derivative,
+    because it may be a wrong backward that ignores dy.
 
     Examples
     --------
@@ -173,7 +173,8 @@ def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -
 
     def multiplied(dy: Any) -> Any:
         slope = method(kept["y" if of_output else "x"]) if names else method()
-        if np.ndim(slope) > np.ndim(dy) > 0 and slope.shape[: dy.ndim] == dy.shape:  # one loss for each sample
+        # If forward returns one loss for each sample, dy has one element for each sample, but slope has more.
+        if np.ndim(slope) > np.ndim(dy) > 0 and slope.shape[: dy.ndim] == dy.shape:
             dy = dy.reshape(dy.shape + (1,) * (slope.ndim - dy.ndim))
         return dy * slope
 

@@ -89,7 +89,7 @@ class TensorFlowAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # no complex step, because the variables store real numbers
+        return {}  # the checker cannot use complex numbers, because the variables store real numbers
 
     def _evaluate(self, dys: tuple | None) -> tuple[tuple, dict[str, Any]]:
         """Run forward, and backward if `dys` are given. Return the outputs and the gradients."""

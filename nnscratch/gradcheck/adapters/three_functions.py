@@ -101,7 +101,10 @@ class ThreeFunctionsAdapter(PairAdapter):
         return (loss.reshape(()) if getattr(loss, "ndim", 0) else loss,)
 
     def _inputs_by_name(self) -> dict[str, Any]:
-        """Return the inputs by name: first the inputs of the loss, then those of the model."""
+        """Return the inputs by name: first the inputs of the loss, then those of the model.
+
+        Add the default values of those arguments of forward that backward or the loss takes too.
+        """
         pairs = list(zip(self.input_names, self.inputs, strict=True))
         wanted = [*(self.backward_names or []), *(required_names(self.cost) or [])]
         by_name = dict(pairs[self.forward_count :] + pairs[: self.forward_count])
@@ -115,7 +118,8 @@ class ThreeFunctionsAdapter(PairAdapter):
         by_name = self._inputs_by_name()
         optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
         names = ["the output", *by_name] if self.backward_names is None else self.backward_names
-        if len(self.inputs) > self.forward_count:  # backward(labels), with a loss(y, target)
+        # Backward may use another name for the targets than the loss, as in loss(y, target) and backward(labels).
+        if len(self.inputs) > self.forward_count:
             target = self.input_names[self.forward_count]
             known = {*by_name, *self.output_names, *(required_names(self.cost) or [])}  # in loss(y, t), y is the output
             other = [n for n in names if n in TARGETS and n not in known]

@@ -99,10 +99,10 @@ class TorchAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # no complex step, because the module's tensors store real numbers
+        return {}  # the checker cannot use complex numbers, because the tensors store real numbers
 
     def _evaluate(self, with_gradients: bool) -> tuple[list[Any], dict[str, Any]]:
-        """Run forward and return the outputs as tensors, and the float inputs as tensors by name."""
+        """Run forward. Return the outputs as tensors, and the inputs by name, with tensors instead of arrays."""
         torch, leaves = self.torch, {}
 
         def to_tensor(value: Any) -> Any:
@@ -125,7 +125,7 @@ class TorchAdapter(Adapter):
 
     @contextlib.contextmanager
     def _buffers_restored(self) -> Iterator[None]:
-        """Restore the buffers at the end of the block, such as the running averages of a batch normalisation."""
+        """Restore the module's buffers, such as running averages, at the end of the ``with`` block."""
         before = [b.clone() for b in self._buffers]
         try:
             yield

@@ -78,7 +78,7 @@ class ValueAdapter(Adapter):
         return self._own
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # no complex step, because the values store real numbers
+        return {}  # the checker cannot use complex numbers, because the values store real numbers
 
     def run(self) -> tuple:
         return self._evaluate(None)[0]
