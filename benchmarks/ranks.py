@@ -17,8 +17,9 @@ The time of a step on p ranks is
     T(p) = a + b/p + 3 L(p) + 2 (p - 1)/p bytes / bandwidth             L(p) = 2 log2(p) latency
 
 a + b is the time on one core, and a + b/2 the time with half of the rows: b is the work that the ranks divide. A ring
-of p ranks sends each byte of the gradient 2 (p - 1)/p times. A step has three messages (the table of the losses, the
-gradients, the reasons to stop), and each goes up and down a tree of log2(p) levels.
+of p ranks sends each byte of the gradient 2 (p - 1)/p times. The ranks also form a tree of log2(p) levels. A step has
+three messages (the table of the losses, the gradients, the reasons to stop), and each of them goes up and down this
+tree.
 """
 
 from __future__ import annotations
@@ -252,8 +253,8 @@ def markdown(results: dict[str, Any]) -> str:
         "\\frac{\\text{bytes}}{\\text{bandwidth}}$$",
         "a + b is the time of a step on one core, and a + b/2 the time with half of the rows of each batch. So a is "
         "the time that does not become shorter with fewer rows: the work that every rank repeats, such as the step of "
-        "Adam, and the many short operations of a recurrent layer. A step has three messages. Each goes up and down a "
-        "tree of log2(p) levels.",
+        "Adam, and the many short operations of a recurrent layer. The ranks form a tree of log2(p) levels. A step has "
+        "three messages, and each of them goes up and down this tree.",
         f"Between two processes of this machine, a sum has a latency of {latency * 1e6:.1f} µs and a bandwidth of "
         f"{bandwidth / 1e9:.2f} GB/s. With these numbers, the formula gives for two ranks:",
         check_table(jobs, latency, bandwidth),

@@ -73,9 +73,10 @@ def report(rows, tokenizer, tokens, models, seconds):
         + "; ".join(f"{kind}: {EPOCHS[kind]} epoch(s), {seconds[kind]:.0f} s of processor time" for kind in seconds)
         + f" ({platform.python_implementation()} {platform.python_version()}, one run each).",
         "",
-        "An analogy asks for the fourth word: *man* is to *woman* as *brother* is to *sister*. The answer is the word "
-        "whose vector is nearest to E[woman] - E[man] + E[brother], without the three given words. The last column is "
-        "a control: the answer is the word nearest to *brother*, and the first two words are not used.",
+        "An analogy asks for the fourth word: *man* is to *woman* as *brother* is to *sister*. The answer is the word, "
+        "other than these three, whose vector is nearest to E[woman] - E[man] + E[brother]. E[w] is the vector of the "
+        "word w. The last column is a control: the answer is the word nearest to *brother*, and the first two words "
+        "are not used.",
         "",
         "| | kind of analogy | questions | right | right among five | nearest to the third word |",
         "|---|---|---|---|---|---|",

@@ -39,9 +39,9 @@ _values_left: contextvars.ContextVar[int | None] = contextvars.ContextVar("value
 def without_drawing(most: int) -> Iterator[None]:
     """Make `uniform` and `normal` return zeros inside a ``with`` block.
 
-    They raise ValueError if they would return more than `most` values in total. ``nn.load`` builds models in such a
-    block, because it replaces all weights anyway. The operating system allocates the memory of zeros only when NumPy
-    writes to it. So a file that describes a model that is too large uses no memory.
+    In the block, the two functions return at most `most` values in total. For more values, they raise ValueError.
+    ``nn.load`` builds models in such a block, because it replaces all weights anyway. The operating system allocates
+    the memory of zeros only when NumPy writes to it. So a file that describes a model that is too large uses no memory.
 
     Examples
     --------

@@ -350,7 +350,8 @@ def steps_in(minutes: float, run: Run, device: str = "cpu", communicator: Any = 
     """Return the approximate number of steps of a run of `minutes` minutes, from the time of a few steps.
 
     A second trainer makes the timed steps before training begins. The measured time determines only the number of
-    steps. To repeat a run with ``--minutes`` exactly, give this number as ``--steps``.
+    steps. A later run with the same ``--minutes`` may get another number. To repeat a run exactly, give its number of
+    steps as ``--steps``.
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")

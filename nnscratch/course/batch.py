@@ -258,8 +258,10 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter (box.py) has ended, perhaps for lack of memory, try again with a new
-        one."""
+        """Mark one submission.
+
+        If the starter (box.py) has ended, perhaps for lack of memory, start a new one and try again.
+        """
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:

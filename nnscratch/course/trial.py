@@ -40,7 +40,7 @@ class Trial:
 
     def feedback(self, exercise: Exercise, text: str) -> Feedback:
         """Check a file whose content is `text`."""
-        if self._worker.failed:  # the previous file ended the process
+        if self._worker.failed:  # the process ended while it checked the previous file, so start a new one
             self._worker.kill()
             self._worker = ExerciseWorker()
         path = Path(self._folder.name) / exercise.filename

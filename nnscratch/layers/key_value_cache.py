@@ -58,7 +58,8 @@ class KeyValueCache(tuple):
     def _in_room(cls, room: tuple[Array, Array], used: list[int], size: int) -> KeyValueCache:
         """Return the cache of the first `size` tokens in `room`. All caches in a room have the same list `used`."""
         cache = super().__new__(cls, (array[:, :, :size] for array in room))
-        cache._room, cache._used = room, used  # used: a list that holds the number of tokens written in the room
+        # `used` is a list with one item, the number of tokens that the arrays in `room` contain so far.
+        cache._room, cache._used = room, used
         return cache
 
     def extended(self, k: Array, v: Array) -> KeyValueCache:

@@ -171,7 +171,7 @@ class LanguageModel(Module):
         checks this. This method is faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes
         the loss only. The gradients, but not the loss, are multiplied by `scale`.
         """
-        check_targets(self, tokens, targets, scale)  # before forward saves values for backward
+        check_targets(self, tokens, targets, scale)  # raise its errors now, before forward saves values
         h, state = self._hidden(tokens, state)
         options = {"workspace": self.workspace, "learn": self.training, "scale": scale}
         loss, dh = linear_cross_entropy(self.linear, h, targets, **options)

@@ -1,4 +1,4 @@
-"""The requests that the judge (judging.py) sends to a student's process. It compares the arrays in the replies.
+"""The requests that the judge (judging.py) sends to a student's process. The judge compares the arrays in the replies.
 
 open SOURCE                 run the file
 call FUNCTION, INPUTS       call a function, and return its values

@@ -1,4 +1,7 @@
-"""Channel: send requests to another process and read its replies, with limits for time and size."""
+"""Channel: send requests to another process and read its replies, with limits for time and size.
+
+The judge, which decides the verdict, uses a channel to the worker, which runs the student's code.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +147,7 @@ class Channel:
 def printable(text: Any, longest: int) -> str:
     """Return the first `longest` characters of a text from the worker, without control characters.
 
-    All lines after the first are indented, so that they cannot look like lines that the judge prints.
+    All lines after the first are indented, so that the text cannot imitate other lines of the report.
     """
     lines = ["".join(c if c.isprintable() else " " for c in line).rstrip() for line in str(text)[:longest].splitlines()]
     return "\n      ".join(lines)

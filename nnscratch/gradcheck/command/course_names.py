@@ -36,7 +36,8 @@ SIZES = {
 
 IMAGE, SEQUENCE, VECTOR = "NCYX", "NCL", "ND"
 
-# family: (a pattern for the name of the function or class, the shapes of the arguments)
+# for each family: its name, a pattern for the name of the function or class, and the shapes of the arguments. A word
+# in front of a shape, such as "int", says which values to draw: see `draw` in drawing.py
 FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("group norm", r"group_?norm", {"x": "NGYX", "gamma": "1G11", "beta": "1G11"}),
     ("group norm, vectors", r"group_?norm", {"x": "NGYX", "gamma": "G", "beta": "G"}),

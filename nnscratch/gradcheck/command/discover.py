@@ -4,9 +4,9 @@ The list contains
 
     X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
     a class with forward and backward       the methods may be inherited from a class of the same file
-    a pair whose backward takes labels      with the cost function: L_model_forward, compute_cost, L_model_backward
+    a pair whose backward takes labels      and the cost function: L_model_forward, L_model_backward, compute_cost
     X_loss that returns (loss, gradient)    also X_cost, loss_X, cost_X
-    a class with loss and params            such as CS231n's networks
+    a class whose loss returns gradients    such as CS231n's networks; also a class with loss and gradient
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOSS = re.compile(r"(?:^|_)(?:loss|cost|propagate)(?:_|\d|$)")
 
 @dataclass
 class Item:
-    """Code in the file that can be checked: a function, two functions or a class.
+    """Code in the file that can be checked: a class, or one to three functions.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
     bare = (start.rstrip("_") + end) if start else end.lstrip("_")
     if bare in functions:  # for example, relu is the forward of relu_backward
         return bare
-    # batchnorm_backward_alt belongs to batchnorm_forward, conv_backward to conv_forward_naive
+    # batchnorm_backward_alt belongs to batchnorm_forward, and conv_backward belongs to conv_forward_naive
     same_start = [f for f in functions if f.startswith(f"{start}forward")]
     return same_start[0] if start and same_start else None
 
@@ -173,7 +173,10 @@ def own_returns(function: ast.AST) -> Iterator[ast.Return]:
 
 
 def checkable_classes(classes: dict[str, ast.ClassDef]) -> Iterator[Item]:
-    """Yield the classes with forward and backward, and those with loss and params."""
+    """Yield the classes with forward and backward, and those whose loss returns gradients or that have a gradient.
+
+    Also yield the classes with a forward and no backward, with the reason why they cannot be checked.
+    """
     bases = {b.id for node in classes.values() for b in node.bases if isinstance(b, ast.Name)}
     for name, node in classes.items():
         if name.startswith("_"):

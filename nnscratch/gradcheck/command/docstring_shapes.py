@@ -41,7 +41,7 @@ class Described:
     Attributes
     ----------
     axes : list of str
-        The sizes in the docstring: "N", "4H", "d_1", "...".
+        The axes of the shape, as the docstring names them: "N", "4H", "d_1", "...".
     integer : bool
         True if the text says that the elements are integers, such as labels.
     boolean : bool

@@ -3,7 +3,7 @@
 The judge (judge.py) draws the values, so that the student's file cannot choose the inputs of its own check. Often a
 signature does not say which shapes the arguments have. A reading is one guess of these shapes: it gives a shape or a
 value for each argument.
-For each reading, the judge draws a candidate: a list of values for all arguments. The worker, the process that runs the
+For each reading, the judge draws a few candidates: values for all arguments. The worker, the process that runs the
 student's file, uses the first candidate that forward accepts.
 """
 
@@ -57,10 +57,10 @@ class Given:
 
 
 def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
-    """Return lists of values for all arguments of the code, the most likely first.
+    """Return the candidates, the most likely first. Each candidate contains values for all arguments of the code.
 
-    Each of these candidates is a dict with ``init`` and ``init_named``, the arguments of the constructor, and
-    ``inputs``, the arguments of forward.
+    A candidate is a dict with ``init`` and ``init_named``, the arguments of the constructor, and ``inputs``, the
+    arguments of forward.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
 
 
 def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
-    """Return {name of an argument: description of the array to draw}: see `draw`.
+    """Return for each argument a description of the array to draw: see `draw`.
 
     `from_text` contains the arguments whose shape is in a docstring or an annotation.
     """
@@ -190,7 +190,7 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Return the shape of each argument that the family contains. Use each shape of the family at most once.
+    """Return the shapes of the arguments that have a name in the family `known` (see `fits`), each shape only once.
 
     A function may call its input ``h``. So the argument ``h`` gets the shape of "x" if no argument has a usual name of
     "x", and the family contains no "h".
@@ -353,7 +353,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
 
 
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
-    """Return random values for an input. A text describes its shape and its kind.
+    """Return random values for an input. The text `shape` describes the shape and the kind of the values.
 
     For ``4,5``, draw normally distributed floats of this shape. For ``ids:4,5:10``, draw integers below 10.
 

@@ -225,7 +225,7 @@ def measured(
 
 
 def in_single_precision(forward: Callable) -> Callable:
-    """Return `forward` with its first outputs, the arrays of floats, rounded to float32."""
+    """Return a version of `forward` that rounds the float outputs to float32, but not the cache."""
 
     @functools.wraps(forward)
     def rounded(*arrays: Any) -> tuple:

@@ -55,7 +55,10 @@ def dir_of_class(cls: type) -> set[str]:
 
 
 def arguments(function: Any) -> list[dict[str, Any]]:
-    """Return the arguments of a function or class: name, kind, annotation, default, and the keys of a dictionary."""
+    """Return a dictionary for each argument of a function or class: its name, kind, default and annotation.
+
+    The item "keys" lists the keys that the function uses if the argument is a dictionary: see `keys_used`.
+    """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

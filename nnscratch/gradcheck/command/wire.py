@@ -1,7 +1,7 @@
 """Messages between the judge and the worker, as JSON followed by raw bytes.
 
-A message consists of nested plain values and arrays. It is not pickled, so reading a message cannot run code. A frame
-is a message as bytes:
+A message consists of None, numbers, texts and arrays, nested in dictionaries, lists and tuples. It is not pickled, so
+reading a message cannot run code. A frame is a message as bytes:
 
     8 bytes    length of the header
     8 bytes    length of the body

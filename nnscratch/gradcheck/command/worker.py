@@ -4,7 +4,7 @@
     check NAME, ...        build the code, find inputs that forward accepts, run check_gradients, and return its report
     outputs ARRAYS         the outputs of forward at these values
     gradients ARRAYS, DYS  the gradients from backward at these values
-                           with plain=True, the code of `outputs` and `gradients` runs without small constants
+                           with plain=True, `outputs` and `gradients` run the code without small constants
 
 From the arrays in the replies to `outputs` and `gradients`, the judge computes the verdict itself.
 """
@@ -121,7 +121,7 @@ def describe_error(error: BaseException) -> str:
 
 
 class Service:
-    """The requests that the judge can send, one method each."""
+    """A method for each request that the judge can send."""
 
     def __init__(self, path: str, module: Any = None):
         self.path = path
@@ -247,7 +247,7 @@ class Service:
 
 
 def copied_plain(value: Any) -> Any:
-    """Return a copy of an array, as a plain array if it is a traced array. Return any other value unchanged."""
+    """Return a copy of an array, as an ordinary NumPy array. Return any other value unchanged."""
     return copy_array(as_plain(value))
 
 
@@ -338,8 +338,8 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
 def named_parameters(subject: Any) -> list[Any]:
     """Return the arrays of an object that have the name of a weight, and not the name of a gradient.
 
-    The names are needed if weights are zero. For example, if W2 is zero in ``W2 @ relu(W1 @ x)``, a change of W1 does
-    not change the outputs, so the outputs do not show that W1 is a weight.
+    A search by name is needed if weights are zero. For example, if W2 is zero in ``W2 @ relu(W1 @ x)``, a change of W1
+    does not change the outputs, so the outputs do not show that W1 is a weight.
     """
     places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
     names = {name for _, name, _ in places}

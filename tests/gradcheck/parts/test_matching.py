@@ -352,7 +352,7 @@ def test_some_gradients_in_another_order():
     for result in ((DX, DB), (DW, DB), (DX, None), (None, DX)):
         assert some_in_input_order(result, floats, names()) == (result, "")
     given, note = some_in_input_order((DB, DW), floats, names())
-    assert same(given, {"b": DB, "w": DW}) and "assigned to b, w, in this order" in note
+    assert same(given, {"b": DB, "w": DW}) and "gradients from backward to b, w, in this order" in note
     result = (DB, np.ones(9))
     assert some_in_input_order(result, floats, names()) == (result, "")  # no order fits
 
