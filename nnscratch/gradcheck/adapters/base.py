@@ -230,8 +230,9 @@ class Adapter:
         """
         if not (is_array(array) and is_array(gradient)) or array.ndim != 1 or gradient.shape != (1, array.size):
             return gradient
-        shapes = f"has shape {gradient.shape}, not {array.shape}"
-        self.add_note(f"the gradient of {name} {shapes}: it has an extra first axis")
+        self.add_note(
+            f"the gradient of {name} has shape {gradient.shape}, not {array.shape}: it has an extra first axis"
+        )
         return gradient[0]
 
 
