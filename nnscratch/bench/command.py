@@ -59,7 +59,7 @@ def progress(text: str) -> None:
 
 
 def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
-    """Return our library and the peers in `text`. None selects all peers.
+    """Return nnscratch and those of the other libraries that `text` names. None selects all of them.
 
     Examples
     --------
@@ -83,7 +83,10 @@ def run(
     roots: Sequence[Path] = (),
     add: bool = False,
 ) -> dict[str, Any]:
-    """Measure and print the tables. Write them to `out` if given, and keep the other jobs in the files if `add`."""
+    """Measure the jobs and print the tables. Also write them to the folder `out`, if it is given.
+
+    If `add` is True, keep the results of other jobs that the files in `out` contain.
+    """
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),

@@ -19,7 +19,7 @@ PROMPT = 5
 
 @dataclass(frozen=True)
 class Job:
-    """One job. A step has ``per`` parts, for example 100 tokens. `unit` is the unit of the reported time: "ms a token".
+    """One job. A step has `per` parts, for example 100 tokens. The reports give the time of one part.
 
     Examples
     --------

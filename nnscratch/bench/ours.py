@@ -49,7 +49,10 @@ def training(job: Any, model: Any, optimizer: Any, max_norm: float | None, threa
 
 
 def enqueued(job: Any, trainer: nn.Trainer) -> dict[str, Callable]:
-    """Return steps that do not wait for the GPU, as in ``trainer.fit``. ``finish`` waits and returns the new losses."""
+    """Return ``step``, which does not wait for the GPU, and ``finish``, which waits and returns the new losses.
+
+    `Trainer.fit` does not wait for the GPU either.
+    """
     batches, read = itertools.cycle(job.batches()), 0
 
     def finish() -> list[float]:

@@ -54,13 +54,16 @@ def three_digits(value: float) -> str:
 
 
 def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
-    """Return our median divided by theirs, or None if one of the two is missing."""
+    """Return the median time of `ours` divided by that of `theirs`, or None if one of the two is missing."""
     medians = [job["results"].get(key, {}).get("median_seconds") for key in (ours, theirs)]
     return None if None in medians else medians[0] / medians[1]
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return the whole page: for each kernel the machine, times, ratios, memory, and the reasons for missing values."""
+    """Return the page with all results.
+
+    For each BLAS kernel, it has the machine, times, ratios, memory, and the reasons for missing values.
+    """
     parts = ["# Comparison with other libraries", JOB_NAMES, *(tables_of_run(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
@@ -110,7 +113,10 @@ def kernel_title(run: dict[str, Any]) -> str:
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
-    """Return the results of a run on a GPU, without a heading: times, and speeds divided by the speed of a product."""
+    """Return the results of the GPU jobs, without a heading.
+
+    They are times, and speeds divided by the speed of a matrix product.
+    """
     ours, *peers = titles
     rows, notes, infos = [], [], {}
     for job, results in measured:
@@ -175,7 +181,7 @@ def versions(results: dict[str, Any], run: dict[str, Any]) -> str:
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return `old` with the jobs of `new` added. For each kernel, jobs that `old` already has are replaced.
+    """Return the results `old` with the jobs of `new` added. A job of `new` replaces the same job of `old`.
 
     Raises
     ------
@@ -194,7 +200,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(results: dict[str, Any], folder: Path, name: str = "results", add: bool = False) -> list[Path]:
-    """Write NAME.md and NAME.json into `folder`. If `add` is True, keep the other jobs in NAME.json."""
+    """Write NAME.md and NAME.json into `folder`. If `add` is True, keep the other jobs of NAME.json."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.md", folder / f"{name}.json"]
     if add and paths[1].exists():

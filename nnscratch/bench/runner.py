@@ -23,9 +23,11 @@ from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # relative difference of losses: 2e-7 is typical; DeZero's is 1e-5, as its Adam adds eps elsewhere
+# The largest relative difference of losses. 2e-7 is typical. For DeZero, it is 1e-5, because its Adam adds eps at
+# another place.
+TOLERANCE = 1e-4
 REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
-MOST_STEPS = 5000  # steps in one turn
+MOST_STEPS = 5000  # the largest number of steps in one turn
 PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
 
 
@@ -80,7 +82,7 @@ class Result:
 
 
 def ratio_of_medians(ours: Result, theirs: Result) -> float | None:
-    """Return our median divided by theirs. If the result is below 1, nnscratch is faster."""
+    """Return the median time of `ours` divided by that of `theirs`. Below 1, `ours` is faster."""
     return None if ours.median is None or theirs.median is None else ours.median / theirs.median
 
 
@@ -275,7 +277,7 @@ def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
     If `kernel` is None, OpenBLAS selects its kernel, or uses the kernel that the environment names.
     """
     environment = dict(os.environ)
-    if environment.pop(blas.OURS, None):  # the nnscratch command set the variable, not the user
+    if environment.pop(blas.OURS, None):  # nnscratch has set the variable, not the user
         environment.pop(blas.VARIABLE, None)
     if kernel is not None:
         environment[blas.VARIABLE] = kernel
@@ -288,7 +290,7 @@ def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
 
 
 def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
-    """Return headings and kernels for ``--blas-kernel``: found, best, both, a kernel's name, or a list with commas."""
+    """Return pairs of a heading and a kernel for ``--blas-kernel``. The kernel is None if OpenBLAS selects it."""
     if "," in which:
         return [run for name in which.split(",") for run in kernels_to_run(name.strip())]
     if which == "found":
@@ -360,7 +362,7 @@ def run(
     """
     if repeats < 1 or not 0 < seconds < float("inf") or (threads is not None and threads < 1):
         raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
-    if threads is None:  # a limit in the environment applies to every library, not only to one BLAS
+    if threads is None:  # a limit for one BLAS in the environment limits every library
         limits = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
         threads = next((int(text) for text in limits if text.isdecimal() and int(text) > 0), None)
     runs = []
