@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 TOLERANCE = 1e-4
 REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
 MOST_STEPS = 5000  # the largest number of steps in one turn
-PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
+PATIENCE = 3  # after two rounds, a library that has taken PATIENCE * `seconds` gets no more turns
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def take_turns(
     seconds: float,
     say: Callable[[int], None],
 ) -> None:
-    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time limit is reached."""
+    """Run `repeats` rounds of all workers, in alternating order. A worker that is too slow gets no more turns."""
     steps, spent = {}, dict.fromkeys(workers, 0.0)
 
     def answer_of(k: int, count: int, warm: int = 0) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def notebook_of(exercise: Exercise) -> dict[str, Any]:
 
 
 def as_notebook(cells: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return a notebook of these cells, in the format nbformat 4.5. A cell's id is a hash of `name` and its number."""
+    """Return a notebook of these cells in nbformat 4.5. Each cell's id is a hash of `name` and the cell's number."""
     for number, made in enumerate(cells):
         made["id"] = hashlib.sha256(f"{name} {number}".encode()).hexdigest()[:8]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -61,7 +61,7 @@ from .scores import (
 SEGMENTS = 24  # the number of segments of the adaptive sum, at the start
 MAX_POINTS = 3000  # the largest number of points of the adaptive sum, for each example
 SHORTEST = 1e-6  # segments of this length are not cut: in float32, their ends are almost equal
-TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-5  # the largest gap of the adaptive sum: absolute, and as a fraction of |s|
+TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-5  # the largest gap: absolute, and as a fraction of |s(x0)| + |s(x)|
 LARGE_GAP = 0.05  # with `steps`: the largest gap without a warning, as a fraction of sum |a|
 
 Line = Callable[[np.ndarray], tuple[np.ndarray, Array]]
@@ -86,8 +86,8 @@ def integrated_gradients(
         For tokens: a token id, or an array of ids. By default, the vector 0 replaces each token's vector.
     steps : int, optional
         K, the number of forward and backward passes for each example. By default, the function adds points until the
-        gap is at most 0.001, or at most 0.00001 times the score if the score is larger than 100. This takes between 49
-        and 3,000 passes.
+        gap is at most 0.001, or at most 0.00001 times ``|s(x0)| + |s(x)|`` if this is larger. In float16, the second
+        limit is higher. This takes between 49 and 3,000 passes.
     return_gap : bool
         True to return the gap too.
 

@@ -21,7 +21,7 @@ from .scores import Model, Target
 
 
 def occlusion(model: Model, x: Array, target: Target, baseline: Any = None, groups: Any = None) -> Array:
-    """Return how much the target's score falls if one part of the input is replaced by the baseline, for each part.
+    """Return, for each part of the input, how much the target's score falls if the baseline replaces this part.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def smooth_grad(
     model, x, target
         See `input_gradients`.
     samples : int
-        K. It takes K forward and K backward passes.
+        K, the number of noisy copies. Each copy needs a forward and a backward pass.
     noise : float
         The standard deviation of the noise, as a fraction of the range of the example's values.
     rng : None, int or numpy.random.Generator

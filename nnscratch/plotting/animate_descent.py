@@ -12,7 +12,7 @@ from ..checks import finite, positive_int
 from .animation import Animation
 from .style import BLUE, GREY, ORANGE, limits
 
-LARGEST = 1e100  # weights above this number overflow in the next step
+LARGEST = 1e100  # a weight above this number could overflow in the next step
 
 
 def animate_descent(

@@ -20,8 +20,8 @@ def animate_gradient_path(
 ) -> Animation:
     """Show the gradient of the last output with respect to the input at each step, for several settings of a layer.
 
-    The loss is the sum of the last output. The size of the gradient of one sequence at a step is the norm over the
-    features. The animation shows the mean of these sizes over the sequences.
+    The loss is the sum of the last output. At each step, the animation shows the norm of the gradient over the
+    features, averaged over the sequences.
 
     Parameters
     ----------

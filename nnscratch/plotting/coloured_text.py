@@ -17,7 +17,7 @@ from ..backend import Array
 from ..checks import positive_int, strings
 from .style import MAP, SIGNED_MAP, axes_or_new, ink_on, shown
 
-MAX_WIDTH = 1000  # characters in a line
+MAX_WIDTH = 1000  # the largest number of characters in a line
 
 
 def plot_text(

@@ -48,7 +48,7 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
         raise TypeError(f"plot_histograms needs a Module or a dict of names and arrays, got {type(arrays).__name__}")
     values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items()}
     values = {name: v for name, v in values.items() if v.size}
-    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # printed in the plot
+    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # shown in the plot
     values = {name: v[np.isfinite(v)] for name, v in values.items()}
     if not any(v.size for v in values.values()):
         raise ValueError("plot_histograms got no values" + (" except NaN and infinity" if values else ""))

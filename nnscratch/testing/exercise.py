@@ -38,7 +38,7 @@ page. On a computer with Python, it runs all steps."""
 def fast() -> bool:
     """Return True if a notebook should use fewer steps than usual, to save time.
 
-    This is so if ``NNSCRATCH_FAST`` is set and not 0, or if the notebook runs in a browser.
+    That is the case if ``NNSCRATCH_FAST`` is set and not 0, or if it is not set and the notebook runs in a browser.
 
     In a browser, Python computes several times slower than outside a browser. So the notebooks use fewer steps there,
     and this function prints a sentence that says so. To get all steps in a browser, set the environment variable

@@ -2,7 +2,7 @@
 
 There are three kinds of right answer:
 
-- A letter: the answer must be the letter of the right choice. Small letters and spaces are accepted.
+- A letter: the answer must be the letter of the right choice. Lower-case letters and spaces are accepted.
 - An integer: the answer must be equal to this integer. In text, commas may separate thousands: "1,638,400".
 - A float: the answer may differ from this number by 1 %. So three significant digits are always enough.
 """

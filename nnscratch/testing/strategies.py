@@ -8,8 +8,8 @@
     def test_my_layer(x):
         assert_gradients_match(MyLayer(), x)
 
-The arrays are small, because a gradient check runs forward four times for each element. Their values lie between about
--2 and 2, because finite differences are less accurate where a function grows fast.
+The arrays are small, because a gradient check runs forward several times for each element. Their values lie between
+about -2 and 2, because finite differences are less accurate where a function grows fast.
 
 `gradient_settings` limits the time of such a test. By default, hypothesis draws 100 examples, and for a wrong gradient
 it then searches for a simpler failing example for up to five minutes. These settings draw 25 examples and omit the
