@@ -1,4 +1,4 @@
-"""Noise: detect noise in f, the number that the check differentiates, and compute derivatives of a noisy f.
+"""Noise: detect noise in the number f that the check differentiates, and compute derivatives of a noisy f.
 
 A loss does not change smoothly if the code rounds it, computes in float32, or subtracts nearly equal numbers. Its small
 jumps are called noise. With a small step, finite differences have an error of about noise / step. With a large step,
@@ -26,7 +26,7 @@ STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # the results of three steps count as steady if they differ by at most 1 %
 UNKNOWN = 0.3  # if even the three results that agree best differ by more than 30 %, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
-MAX_ELEMENTS = 40  # measure at most this number of elements of an array again
+MAX_ELEMENTS = 40  # in each array, measure at most this number of elements a second time
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
@@ -43,7 +43,7 @@ def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
 
 
 def has_noise_of_float32(differences: Differences, rng: np.random.Generator) -> bool:
-    """Return True if f has about the noise of a computation in float32, over small and over large distances."""
+    """Return True if the noise in f is about as large as the rounding errors of float32, for both `SPACINGS`."""
     for spacing in SPACINGS:
         values = values_on_a_line(differences, spacing, rng)
         if not np.isfinite(values).all() or not 1e4 < relative_noise(values, differences) < 1e11:
@@ -52,7 +52,10 @@ def has_noise_of_float32(differences: Differences, rng: np.random.Generator) -> 
 
 
 def relative_noise(values: list[float], differences: Differences) -> float:
-    """Return the noise in `values`, eight values of f at equal distances, divided by the rounding error of float64."""
+    """Return the noise in `values`, divided by the rounding error of float64.
+
+    `values` are eight values of f at equally spaced points.
+    """
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
     return noise / max(usual, 1e-300)
@@ -144,7 +147,7 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):
-            entry.verdict = "cannot tell"  # all elements that were measured again are right, but some were not
+            entry.verdict = "cannot tell"  # the elements that still look wrong were not measured again
     if entry.verdict == "cannot tell" and measured:
         entry.reason = noise_reason(max(float(entry.uncertainty[i]) for i in measured))
 
@@ -185,6 +188,6 @@ def noise_reason(scatter: float) -> str:
             "forward multiply its inputs by a large number, as sin(1e10 x) does? Use smaller inputs"
         )
     return (
-        f"f is noisy: its differences vary by {scatter:.1e} from step to step, which is too much for a verdict. "
+        f"f is noisy: its derivatives vary by {scatter:.1e} from step to step, which is too much for a verdict. "
         f"Does forward round values, compute in float32, or subtract nearly equal numbers?"
     )

@@ -1,8 +1,8 @@
 """Find the inputs that are Python numbers and have a gradient.
 
-If the other inputs are arrays, a Python number is usually a constant, such as a learning rate. It is not a constant if
-the code returns a gradient for it. For example, in deeplearning.ai's ``grads, cost = propagate(w, b, X, Y)``, ``b`` is
-a Python number, and ``grads`` contains ``db``.
+If the other inputs are arrays, a Python number is usually a constant, such as a learning rate. But if the code returns
+a gradient for the number, it is not a constant. For example, in deeplearning.ai's
+``grads, cost = propagate(w, b, X, Y)``, ``b`` is a Python number, and ``grads`` contains ``db``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ on a kink, and every value between D- and D+ is accepted as the derivative.
 A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
 only if the larger steps that it tried before give zero too.
 
-In float32, the round-off error is larger than the truncation error. It shrinks if h grows. Therefore
+In float32, the round-off error is larger than the truncation error, and larger steps reduce it. Therefore
 `derivative_with_larger_steps` uses larger steps. It estimates the truncation error from R(h) at three steps.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
@@ -39,7 +39,7 @@ from .nested import array_module, is_writeable, to_numpy
 # The steps for values of 8 bytes (float64) and 4 bytes (float32). Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
 LARGER_STEPS = (0.16, 0.08, 0.04, 0.02)  # for code that computes in float32
-# Additional steps for small values x: each number is multiplied by |x|, and also by the typical |x| of the array.
+# Additional steps for a small x: first as fractions of |x|, and then as fractions of the typical |x| of the array.
 SMALL_VALUE_STEPS = (2e-2, 2e-4)
 
 
@@ -87,7 +87,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
         if getattr(y, "size", 1) != 1 or np.iscomplexobj(y):
             what = f"an array of shape {y.shape}" if np.size(y) != 1 else "a complex one"
             raise TypeError(f"f must return one real number, got {what}")
-        return float(y.item() if getattr(y, "ndim", 0) else y)  # float of an array with axes is an error in NumPy 2.4
+        return float(y.item() if getattr(y, "ndim", 0) else y)  # NumPy 2.4 raises an error for float(array with axes)
 
     gradient = array_module(x).zeros_like(x)
     if eps is not None:
@@ -210,7 +210,7 @@ def estimate(
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    kink: tuple[Derivative, float] | None = None  # a kink found with an earlier step, and the jump D+ - D-
+    kink: tuple[Derivative, float] | None = None  # a kink that an earlier step found, and |D+ - D-|
     steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
     for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))

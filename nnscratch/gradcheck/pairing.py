@@ -5,8 +5,8 @@ parameter in one of these three cases:
 
 1  Backward computes an array with the name of the candidate's gradient, such as dW for W (`gradient_names.py`). This
    array may be an attribute or an item of an object of the code, or a value that backward returns.
-2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
-   not have a gradient yet.
+2  Backward returns gradients in addition to those of the inputs. The number of these gradients equals the number of
+   candidates that do not have a gradient yet.
 3  Exactly one array from backward has the candidate's shape and the right derivatives along two random directions.
 
 If the names of several arrays fit, derivatives along the two random directions show which array is the gradient. If no
@@ -49,7 +49,7 @@ STEP = 1e-5
 def complete_adapter(
     subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
 ) -> tuple[Adapter, Snapshot, Snapshot]:
-    """Return an adapter for `subject` that knows its parameters, and two snapshots of its state.
+    """Return an adapter for `subject` with its parameters, and two snapshots of the state of `subject`.
 
     The first snapshot records the current state of `subject`, and the second the state in which the check starts. The
     states differ if the first forward creates the weights. The arguments are those of `check_gradients`.
@@ -96,8 +96,8 @@ class Search:
         The arrays and numbers that backward did not change.
     borrowed : set of Steps
         The places in `produced` whose array shares memory with an input x, or with dx. For example, after
-        ``self.dw = self.x`` in backward, self.dw is a borrowed array. It counts as the gradient of a parameter only if
-        the whole names fit, as ``fc1.dW`` fits ``fc1.W``, but not ``W`` (`closeness` 2 or 3).
+        ``self.dw = self.x`` in backward, self.dw is a borrowed array. A borrowed array counts as the gradient of a
+        parameter only if the whole names fit, as ``fc1.dW`` fits ``fc1.W``, but not ``W`` (`closeness` 2 or 3).
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -117,7 +117,7 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # if W and dW are one array, only W
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # if W and dW are one array, keep only W
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
@@ -133,7 +133,7 @@ class Search:
         for steps, value in Snapshot(adapter.surplus).places:
             self.produced[(("returned", None), *steps[1:])] = copies.setdefault(id(value), copied(value))
         self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
-        changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
+        changed = [k for k in self.candidates if k in self.produced]  # gradients, or else weights that backward updates
         if changed and not self._moves(*changed):
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
         elif len(changed) > 1:
@@ -231,7 +231,7 @@ class Search:
             if rank > (gradient in self.borrowed):  # a borrowed array needs a closeness of 2 or 3
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
-        if not ranked and not careful:  # backward may not compute the gradient: search the arrays that did not change
+        if not ranked and not careful:  # backward may have left self.dW unchanged
             for gradient in self.kept:
                 rank = closeness(steps, gradient)
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):

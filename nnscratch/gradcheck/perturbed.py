@@ -5,10 +5,10 @@ operations. Such a backward computes the operations of forward again, with opera
 
     (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
 
-To find it, this file runs forward and backward once on traced arrays, which report their operations. It compares each
-operation of backward with the same operation of forward. An operation is suspicious if a small number h is added to
-its operand in backward: to all elements, or to a single element, as in ``x[i] += h``. If one function computes the loss
-and the gradients, its operations are compared with each other.
+To find such a backward, this file runs forward and backward once on traced arrays, which report their operations. It
+compares each operation of backward with the same operation of forward. An operation is suspicious if a small number h
+is added to its operand in backward: to all elements, or to a single element, as in ``x[i] += h``. If one function
+computes the loss and the gradients, its operations are compared with each other.
 
 The report lists such a backward as a trap. A trap is a fault that a comparison of gradients cannot find.
 """
@@ -76,7 +76,7 @@ class ShiftedOperations:
         """Compute one operation. `TracedArray` calls this method."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
-            if self.in_backward and not self._backward_computes:  # drop the shifts inside forward
+            if self.in_backward and not self._backward_computes:  # drop the shifts found inside forward
                 self._backward_computes = True
                 self._shifts.clear()
             if name in ("divide", "multiply") and isinstance(operands[1], (float, np.floating)) and operands[1]:

@@ -1,9 +1,9 @@
 """Places: where the checked code stores its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
-A place is a path: the steps from the objects that a :class:`Snapshot` starts from, its roots, to an array. For example,
-the last two steps to ``self.grads['W']`` are ``("attribute", "grads")`` and ``("item", "W")``. `value_at` follows the
-steps again at every use, because the code may replace an object on the way. For example, ``self.dW = ...`` makes a new
-array in every backward.
+A place is the path to an array, a tuple of steps. For example, the path to ``self.grads['W']`` ends with the steps
+``("attribute", "grads")`` and ``("item", "W")``. A path begins at the roots: the objects that a :class:`Snapshot`
+records. `value_at` follows the steps again at every use, because the code may replace an object on the way. For
+example, ``self.dW = ...`` makes a new array in every backward.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def is_outside(steps: Steps) -> bool:
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects on the way to an array. For self.fc1.W, the last is the type of fc1."""
+    """Return the types of the objects on the way to an array. For self.fc1.W, the last type is that of fc1."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

@@ -1,8 +1,8 @@
-"""Projection: the outputs y of forward, reduced to one number f = sum of R * y.
+"""Projection: the outputs y of forward, reduced to one number f, the sum of R * y with weights R.
 
 Only a function that returns one number has a gradient. Therefore the checker multiplies the outputs by weights R, and
-adds the products. The weights are random, so that errors in different outputs do not cancel. They stay the same during
-a check. Since df/dy = R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
+adds the products. The weights are random, so that errors in different outputs do not cancel. R stays the same during a
+check. Since df/dy = R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class NotDeterministic(ValueError):
 
 
 class Projection:
-    """The number f as a function of arrays.
+    """The number f, the weighted sum of the outputs of forward, as a function of the arrays.
 
     ``projection()`` runs forward with the current values of the arrays, and returns f.
 
@@ -41,7 +41,7 @@ class Projection:
     outputs : tuple
         The outputs of the first forward.
     weights : tuple
-        R, with the same structure as the outputs. The weight is None for outputs that are not floats.
+        The weights R, nested like the outputs. The weight is None for outputs that are not floats.
     written_inputs : list of str
         The inputs and parameters that forward changes in place. Later calls of forward get copies of these inputs.
     replayed : str

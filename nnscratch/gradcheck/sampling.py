@@ -1,4 +1,4 @@
-"""Choose the elements of an array that the sampled mode checks."""
+"""Choose the elements of an array that a check with ``mode="sampled"`` compares."""
 
 from __future__ import annotations
 

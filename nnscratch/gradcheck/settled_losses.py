@@ -1,9 +1,9 @@
 """Losses: find out to which input the gradient of a loss belongs, and which outputs the check must include.
 
-For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, it belongs to
-the first input, p. `choose_input` changes this choice if finite differences show that the gradient is wrong for the
-first input, and right for exactly one other input. But if the code names the input, the name decides: the result of
-``return dp`` is the gradient of p.
+For example, the gradient of ``kl_divergence(p, q)`` may be the gradient with respect to q. By default, the checker
+assigns it to the first input, p. `choose_input` changes this choice if finite differences show that the gradient is
+wrong for the first input, and right for exactly one other input. But if the code names the input, the name decides: the
+result of ``return dp`` is the gradient of p.
 
 For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients from backward may include the gradients
 of the loss. `find_added_losses` tests this.
@@ -44,8 +44,8 @@ def choose_input(adapter: Adapter) -> None:
 
     - The loss depends only on the difference of the two inputs. Then the gradients of the two inputs differ only in
       their sign, and the code may have a wrong sign.
-    - The loss stays the same if the two inputs are exchanged, as in ``sum(a * b)``. Then the code may use the wrong one
-      of the two.
+    - The loss stays the same if the two inputs are exchanged, as in ``sum(a * b)``. Then the code may use the wrong
+      input.
 
     Do nothing if the code has parameters, or if backward returns a dictionary, because its keys name the inputs.
     """
@@ -84,7 +84,7 @@ def choose_input(adapter: Adapter) -> None:
 
 
 def named_arrays(adapter: Adapter, names: list[str]) -> list[str]:
-    """Return those of `names` that the ``return`` statement of backward names: ["p"] for ``return dp``."""
+    """Return the items of `names` whose gradients are in backward's ``return`` statement: ["p"] for ``return dp``."""
     if adapter.returning is None:
         return []
     known = adapter.returned_names()[-1:] or returned_names(adapter.returning)
@@ -102,7 +102,7 @@ def loss_after_exchange(run: Callable[[], tuple], a: Any, b: Any) -> float:
 
 
 def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
-    """Return the derivative along the direction `v` in `array` of the loss that ``run()`` returns."""
+    """Return the derivative of the loss that ``run()`` returns, along the direction `v` in `array`."""
     held, values, xp = array.copy(), [], array_module(array)
     h = STEP * (float(np.abs(to_numpy(held)).max(initial=0)) or 1.0)
     for step in (h, -h):
@@ -113,7 +113,7 @@ def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
 
 
 def rename(adapter: Adapter, first: str, name: str, why: str) -> None:
-    """Change ``adapter.gradients``, so that the gradient of `first` belongs to `name`. A note begins with `why`."""
+    """Change ``adapter.gradients``, so that the gradient of `first` belongs to `name`. A note explains `why`."""
     adapter.add_note(f"{why} the gradient of {name}, not of {first}")
     original = adapter.gradients
 

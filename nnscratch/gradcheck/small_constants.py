@@ -78,7 +78,7 @@ def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"
     measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
-    tries = ([entry.worst_index], measured)  # the worst element first: if it is wrong, no other is measured
+    tries = ([entry.worst_index], measured)  # the worst element first: if it is wrong, no other element is measured
     return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
 
 

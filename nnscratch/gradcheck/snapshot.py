@@ -138,7 +138,7 @@ class Snapshot:
                         if is_array(member) or isinstance(member, kinds) or type(member).__module__ == cls.__module__:
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
-                            # The step contains the method itself, because a subclass may override it.
+                            # The step contains the method itself, because a subclass may have another one of this name.
                             yield ("method", member), member
             for name, slot in slots_of(value).items():
                 try:
@@ -345,7 +345,7 @@ def slots_of(value: Any) -> dict[str, types.MemberDescriptorType]:
         slots = vars(cls).get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:
             private = name.startswith("__") and not name.endswith("__")
-            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name  # Python's name of a private attribute
+            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name  # Python stores __x as _Class__x
             if isinstance(vars(cls).get(name), types.MemberDescriptorType):
                 found.setdefault(name, vars(cls)[name])
     return found

@@ -81,7 +81,7 @@ class Runs:
         return self.adapter.cache
 
     def backward(self, inputs: tuple) -> dict[str, Any]:
-        """Run backward, and return a copy of each gradient. `inputs` are the inputs of the forward it belongs to."""
+        """Run backward, and return a copy of each gradient. `inputs` are the inputs of the forward to differentiate."""
         self.adapter.inputs = inputs
         given = self.adapter.gradients(self.projection.dys())
         return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
@@ -110,9 +110,9 @@ def stale_cache(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
     """Run forward on A, forward on B, then backward. The gradient must be right for B.
 
-    For a Module, a second backward follows, which must return the gradient for A. This works if forward saved its
-    values on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a
-    note, because it matters only if the module is used twice in a network.
+    For a Module, a second backward follows, which must return the gradient for A. The second backward works if forward
+    saved its values on the stack (`save_for_backward`), and fails if forward keeps them in an attribute. The failure is
+    only a note, because it matters only if the module is used twice in a network.
     """
     runs.forward(B)
     expected = runs.backward(B)

@@ -88,7 +88,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
         arrays = adapter.arrays()
         projection.forward()
         before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
-        by_forward = projection.replaced_parameters()  # for example, running averages in the dictionary bn_param
+        by_forward = projection.replaced_parameters()  # for example, forward replaces the running averages in bn_param
         dys = projection.dys()
         given = adapter.gradients(dys)
         unused_saved = adapter.unused_saved()

@@ -26,7 +26,7 @@ SMALL = 1e-4  # a learning rate so small that a weight has almost its old value 
 
 
 class UpdatedParametersAdapter(FoundParametersAdapter):
-    """An adapter for code whose backward updates the weights: `inner`, with these weights as additional parameters.
+    """The adapter `inner`, with the weights that backward updates as additional parameters.
 
     `rates` contains the places of the learning rates.
     """
@@ -99,7 +99,7 @@ def is_own(steps: Steps) -> bool:
 
 
 def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
-    """Return True if the outputs depend on the array at `steps`, as on a weight. They do not depend on a velocity."""
+    """Return True if the outputs depend on the array at `steps`: True for a weight, False for a velocity."""
     try:
         ys = map_leaves(copy_array, adapter.run())
         before.restore()
@@ -126,7 +126,7 @@ def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float,
         put_at([adapter.source], steps, rate)
     ys = adapter.run()
     dys = weights_like_outputs(projection_weights(ys), ys)
-    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy
+    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy: scale its result
         factor_of_result, factor = factor, 1.0
     else:
         factor_of_result = 1.0

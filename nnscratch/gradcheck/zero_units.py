@@ -4,7 +4,7 @@ In this file, a unit is an element that is exactly zero in the result of a sum o
 ReLU follows, z lies on its kink: the point at which ReLU has no derivative. Backward may use any slope between the two
 one-sided slopes, which are 0 and 1 for ReLU.
 
-A change of the inputs or weights moves several units together. So it does not show the slope of a single unit.
+A change of the inputs or weights moves several units together, so it does not show the slope of a single unit.
 Therefore this file runs forward on arrays that report their operations (tape/traced_projection.py), and changes the
 units inside forward. It chooses one unit u, and sets every other unit to a small positive or negative value. Then it
 measures three gradients from backward:

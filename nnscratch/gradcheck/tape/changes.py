@@ -1,8 +1,8 @@
-"""Changes of one operation's derivative, for :attr:`Tape.changes`.
+"""Change the derivative of one operation: functions for :attr:`Tape.changes`.
 
 Let u0 and v0 be the operands and y0 the result in the first run of forward. In a later run, the operands are u and v.
 The increment of an operand is u - u0, and the increment of the result is y - y0. If all operands are the same as in the
-first run, a changed operation still has the result y0. Otherwise, the increment of its result is different:
+first run, a changed operation still has the result y0. Otherwise, the increment of the result is another one:
 
     change_path                 u is replaced by u0 + L(u - u0) with a function L. If L multiplies by 0, no gradient
                                 passes through u. If L multiplies by -1, this gradient has the wrong sign
@@ -32,9 +32,10 @@ def increment(value: Any, before: Any) -> Any:
 
 
 def change_path(j: int, L: Callable) -> Callable:
-    """Return a function for `Tape.changes` that applies `L` to the increment of operand `j`, or of the result.
+    """Return a function for `Tape.changes` that computes an operation with another increment of operand `j`.
 
-    The increment is the difference from the value in the first run. If `j` is -1, it is the increment of the result.
+    The increment is the difference from the value in the first run, and is replaced by ``L(increment)``. If `j` is -1,
+    the increment of the result is replaced instead.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -43,7 +44,7 @@ def change_path(j: int, L: Callable) -> Callable:
         operands = list(operands)
         moved = increment(operands[j], node.operands[j])
         for i in range(len(operands)):
-            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # as in x * x
+            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # one array, as in x * x
             if i == j or same:
                 operands[i] = node.operands[i] + L(moved)
         return node.compute(*operands)

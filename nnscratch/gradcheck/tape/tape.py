@@ -50,7 +50,7 @@ class Node:
     round : int
         The number of earlier operations with the same family. In a loop, this is the number of the iteration, from 0.
     place : str
-        "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function with line 12.
+        "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function of line 12.
     operand_names : list of str
         The source of each operand.
     outer_names : list of str
@@ -62,7 +62,7 @@ class Node:
     operands, result
         Copies of the values.
     compute : callable
-        Computes the result from operands.
+        Computes the result from the operands.
     kwargs : dict
     variables : list of (str or None)
         For each operand, the name of the differentiated array whose memory it shares, or None.

@@ -1,7 +1,7 @@
 """Keep an array traced if the user's code converts it, as ``x = np.asarray(x, dtype=float)`` does.
 
 NumPy's conversions return plain arrays. While a tape runs, `traced_conversions` replaces `np.array` and `np.asarray` by
-versions that return a traced array for a traced array. For a list of traced arrays of one shape, they call `np.stack`.
+versions that return a traced array for a traced array. For a list of traced arrays of one shape, both call `np.stack`.
 """
 
 from __future__ import annotations
