@@ -107,7 +107,8 @@ def diagnose_entries(
     gradients : dict of str to ndarray
         The complete gradients that backward returned.
     derivatives : dict of str to list of (ndarray, Derivative)
-        In directional mode, for each wrong array: random directions, and the derivative of f along each direction.
+        In directional mode, for each wrong array: random directions, and the derivative of the weighted sum of the
+        outputs along each direction.
     """
     cases, right, true_gradients = sorted_entries(report, projection, gradients, derivatives)
     directional = {name: case for name, case in cases.items() if name in derivatives}

@@ -37,8 +37,8 @@ searching = threading.Lock()  # two searches at the same time could restore each
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
     """Search for a change of backward that makes a wrong gradient right, and add the mistake to the gradient's `Case`.
 
-    The search considers only cases that have no explanation yet. `given` are the gradients that backward returned. If
-    another thread runs this search at the moment, do nothing.
+    The search considers only wrong gradients that have no explanation yet. `given` are the gradients that backward
+    returned. If another thread runs this search at the moment, do nothing.
     """
     wanted = [name for name, case in cases.items() if not case.found and case.usable and case.same_shape]
     if not wanted or not searching.acquire(blocking=False):

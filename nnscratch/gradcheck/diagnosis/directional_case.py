@@ -34,7 +34,7 @@ class DirectionalCase(Case):
     gradient : ndarray
         The complete gradient that backward returned.
     derivatives : list of (ndarray, Derivative)
-        Random directions, each with the derivative of f along this direction.
+        Random directions, each with the derivative of the weighted sum of the outputs along this direction.
     """
 
     by_element = False
@@ -84,7 +84,7 @@ class DirectionalCase(Case):
     def observe(self, array: np.ndarray) -> np.ndarray:
         """For each direction v, return the sum of the products of the elements of `array` and v.
 
-        If `array` is the gradient of f, this sum is the derivative of f along v.
+        If `array` is the gradient of the weighted sum of the outputs, the result is its derivative along v.
         """
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
@@ -111,7 +111,7 @@ class DirectionalCase(Case):
         return 1 if (cosines > 1 - 1e-5).any() and moves.shape[1] < 1000 else moves.shape[1]
 
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
-        """Return the true derivative of f along the direction `v`, from two forward passes."""
+        """Return the true derivative of the weighted sum of the outputs along `v`, from two forward passes."""
         array = self.projection.variables[self.name]
         held, v = array.copy(), array_module(array).asarray(v)
         try:

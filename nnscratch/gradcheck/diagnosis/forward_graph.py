@@ -41,7 +41,8 @@ class ForwardGraph:
     nodes : list of Node
         The operations on which the output depends. Operations that compute values only for backward are left out.
     families : dict of tuple to list of Node
-        The operations of `nodes`, grouped in families. The key is `Node.family`.
+        The operations of `nodes`, grouped in families. A family is a list of the executions of one operation in a loop.
+        The key is `Node.family`.
     producers, consumers : dict of tuple to list of Node
         For each array inside forward, the operations that compute the array, and the operations that have the array as
         an active operand. In both dictionaries, the key of an array is its `content_key`.
@@ -167,9 +168,10 @@ class ForwardGraph:
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (nodes, j, name) for every active operand, and for the result of every operation with such an operand.
+        """Yield (nodes, j, name) for every active operand, and for the result of every operation that has one.
 
-        `nodes` is a family, and `j` is the index of the operand, or -1 for the result. If the operand is a
+        An operand is active if it depends on a differentiated array. `nodes` are the executions of one operation in all
+        iterations of a loop, and `j` is the index of the operand, or -1 for the result. If the operand is a
         differentiated array, `name` is the name of this array, else None. If `every` is False, leave out the operands
         and results for which `is_possible` is False.
         """
@@ -225,7 +227,7 @@ class ForwardGraph:
         return made.name != "add" or any(self.is_affine([made], k) for k in range(2))
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f when the result of the operation `node` changes along the direction `v`."""
+        """Return the derivative of the weighted sum of the outputs if the result of `node` changes along `v`."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -313,7 +315,7 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
 
 
 def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
-    """Return the true gradient of f with respect to the result of the operation `node`, from finite differences."""
+    """Measure the gradient of the weighted sum of the outputs with respect to the result of the operation `node`."""
     gradient = np.zeros(node.result.shape)
     for index in np.ndindex(gradient.shape):
         unit = np.zeros(gradient.shape)

@@ -78,7 +78,9 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 # The evidence for these mistakes already says which iterations are wrong.
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}
 MAX_SIZE = 400  # for an array with more than MAX_SIZE elements, do not run forward once for each element
-MANY_FAMILIES = 12  # if forward has at least this many families, first find the operations that can be wrong
+# If forward has at least MANY_FAMILIES operations, first find the operations that can be wrong. The executions of one
+# operation in a loop count once.
+MANY_FAMILIES = 12
 KINDS = (  # functions that yield hypotheses, in about the order of their ranks
     upstream_missing,
     wrong_slopes,

@@ -285,7 +285,7 @@ class HypothesisTester:
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
         """Return the factor c by which backward multiplies the gradient of one operand, or None if no factor fits.
 
-        For example, c is 2 if backward counts the gradient twice. `cut` contains the changes of forward that make this
+        For example, c is 2 if backward adds the gradient twice. `cut` contains the changes of forward that make this
         gradient zero, and `only` is as in `Hypothesis`.
 
         Let f be the weighted sum of the outputs. With the factor c, its derivative is s(c) = s(0) + c (s(1) - s(0)).

@@ -163,7 +163,7 @@ def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: i
 
 
 def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether backward counts only the first or only the last occurrence of an id that occurs several times.
+    """Test whether backward uses only the first or only the last occurrence of an id that occurs several times.
 
     The arguments are those of `first_rounds`.
     """

@@ -100,7 +100,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
 
     The true gradients of the changed forward are those that the wrong backward returns. Backward adds the gradient of
     the next state to the gradient of each state. The changed forward adds the increment of each state to the increment
-    of the next state.
+    of the next state. An increment is a value minus the value in the first forward pass.
     """
     (readers, j), moved = uses[0], {}
     makers = [graph.producer(later.operands[j], later.number) for later in readers[1:]]

@@ -29,7 +29,7 @@ SPARE = 5  # the number of directions minus the number of outputs: the additiona
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Find the array R' from which backward started instead of dy = R, and add the mistakes that R' shows to `cases`.
+    """Find the array R' that backward used instead of the output weights R, and add the mistakes to `cases`.
 
     If no array R' can explain the gradients of all arrays, leave `cases` unchanged. `given` are the gradients that
     backward returned.
@@ -95,7 +95,8 @@ def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.n
 def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
     """Yield (rank, mistake, evidence) for each mistake that explains why backward started from `used` instead of `R`.
 
-    `roles` gives the role of each axis: "sample" or "time".
+    `used` is the dy from which backward started, and `R` is the right dy. `roles` gives the role of each axis: "sample"
+    or "time".
     """
     if equals(used, R):
         return
@@ -127,7 +128,10 @@ def equals(used: np.ndarray, values: Any) -> bool:
 def one_index_used(
     used: np.ndarray, R: np.ndarray, axis: int, roles: dict[int, str]
 ) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if all parts of `used` along an axis equal one part of `R`, such as R[0]."""
+    """Yield (rank, mistake, evidence) if all parts of `used` along an axis equal one part of `R`, such as R[0].
+
+    `used` is the dy from which backward started, and `R` is the right dy.
+    """
     n, noun = R.shape[axis], {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
     for k in range(n) if n > 1 else ():
         at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"
@@ -141,7 +145,7 @@ def one_index_used(
 def some_indices_scaled(c: np.ndarray, axis: int) -> Iterator[tuple[float, str, str]]:
     """Yield (rank, mistake, evidence) if backward multiplies the gradients at some indices along an axis by a constant.
 
-    `c` is the array by which backward multiplies dy = R.
+    `c` is the array by which backward multiplies the right dy.
     """
     n = c.shape[axis]
     along = np.moveaxis(c, axis, 0).reshape(n, -1)
@@ -157,7 +161,10 @@ def some_indices_scaled(c: np.ndarray, axis: int) -> Iterator[tuple[float, str, 
 
 
 def changed_along_axis(used: np.ndarray, R: np.ndarray, axis: int) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if `used` is `R`, reversed, shifted, summed or averaged along an axis."""
+    """Yield (rank, mistake, evidence) if `used` is `R`, reversed, shifted, summed or averaged along an axis.
+
+    `used` is the dy from which backward started, and `R` is the right dy.
+    """
     if equals(used, np.flip(R, axis)):
         yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
     for step in (1, -1):
@@ -175,7 +182,10 @@ def changed_along_axis(used: np.ndarray, R: np.ndarray, axis: int) -> Iterator[t
 
 
 def transposed_or_reshaped(used: np.ndarray, R: np.ndarray) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) if `used` is the transpose of `R`, or `R` reshaped instead of transposed."""
+    """Yield (rank, mistake, evidence) if `used` is the transpose of `R`, or `R` reshaped instead of transposed.
+
+    `used` is the dy from which backward started, and `R` is the right dy.
+    """
     for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
         if R.transpose(order).shape == R.shape and order != tuple(range(R.ndim)) and equals(used, R.transpose(order)):
             how = "transposed" if R.ndim == 2 else f"dy.transpose{order}"

@@ -281,7 +281,7 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 continue
             blocks = np.arange(shape[-1]).reshape(count, size)
             for order in other_orders(count):
-                # The list `order` is a permutation: the increment of block number k moves to block number order[k].
+                # If block number k of the result changes, the changed forward changes block number order[k] instead.
                 columns = blocks[np.argsort(order)].ravel()
                 moved = {n.number: change_path(-1, lambda d, c=columns: d[..., c]) for n in nodes}
                 where = f"in the gradient of {graph.describe(nodes, -1)}, split into {count} blocks of {size} columns"

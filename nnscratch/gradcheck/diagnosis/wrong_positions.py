@@ -47,9 +47,9 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def add_elsewhere(index: np.ndarray) -> Callable:
-    """Return a change of ``out[window] += u``: the increment of u is added to other elements of `out`.
+    """Return a change of ``out[window] += u``: if u changes, `out` changes at other positions.
 
-    `index` contains the flat indices of these elements in the array that owns the memory. The index is -1 for an
+    `index` contains the flat indices of these positions in the array that owns the memory. The index is -1 for an
     element of u that is not added.
     """
 

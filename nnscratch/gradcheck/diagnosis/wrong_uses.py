@@ -54,7 +54,7 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
     """Measure how much one occurrence of the array `name` contributes to the derivative of f along each direction.
 
     `changes` are changes of forward with which no gradient passes through this occurrence. The contribution is the
-    true derivative of f minus its derivative in the changed forward.
+    true derivative of f minus its derivative in the changed forward, where f is the weighted sum of the outputs.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
