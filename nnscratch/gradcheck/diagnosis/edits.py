@@ -196,9 +196,9 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
     ----------
     node : ast.expr
     known : dict
-        The arrays and numbers that the function uses, by name.
+        The arrays and numbers that the function uses. The keys are their names.
     factors : dict
-        The arrays and numbers that may be a missing factor, by name.
+        The arrays and numbers that may be a missing factor. The keys are their names.
     whole : bool
         True if `node` is the whole right-hand side of a statement.
     """

@@ -119,7 +119,7 @@ class ForwardGraph:
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a wrong gradient of one operand or result can explain all errors of backward.
 
-        It is the gradient of operand `j` of the operations `nodes`, or of their result if `j` is -1.
+        The arguments name the operand or result: operand `j` of the operations `nodes`, or their result if `j` is -1.
         """
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
@@ -152,9 +152,9 @@ class ForwardGraph:
         return made if len(self.families[made.family]) > 1 or made.number > nodes[0].number else None
 
     def is_state_of_loop(self, nodes: list[Node], j: int) -> bool:
-        """Return True if the last iteration reads an operand that an earlier iteration computed: a state.
+        """Return True if the last iteration reads an operand that an earlier iteration computed.
 
-        A sum over the iterations is not a state.
+        Such an operand is a state. But a sum over the iterations, as in ``total += x``, is not a state.
         """
         made = self.earlier_round(nodes, -1, j) if j >= 0 else None
         return made is not None and made.family != nodes[0].family
@@ -273,7 +273,7 @@ class ForwardGraph:
 
 
 def producers_of_operands(nodes: list[Node]) -> dict[int, list[Node | None]]:
-    """Return, for the number of each operation, a list of the operations that compute its operands.
+    """Return {number of an operation: list of the operations that compute its operands}.
 
     The list has one item for each operand: an operation, or None if no operation computes this operand.
     """

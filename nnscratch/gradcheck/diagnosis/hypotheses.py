@@ -36,7 +36,8 @@ from ..tape import Tape, change_path
 from .case import Case
 from .directional_case import DirectionalCase
 
-MAX_SLOPE_MISFIT = 1e-4  # the largest difference that is accepted, divided by the error of backward along the direction
+# Two derivatives along a direction count as equal if they differ by less than this fraction of backward's error.
+MAX_SLOPE_MISFIT = 1e-4
 DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
 # The limit for the number of elements that are read and written, in all runs. Each operation adds 200 to the number.
 BUDGET = 80_000_000
@@ -196,7 +197,7 @@ class HypothesisTester:
         """Keep a maximum constant if the output does not depend on it, such as the maximum that softmax subtracts.
 
         Softmax is exp(x - m) / sum(exp(x - m)) with the maximum m of x. The derivatives with respect to the two m
-        cancel, and a usual backward leaves out both. If the maximum moved, a hypothesis that leaves out only one
+        cancel, and a usual backward leaves out both. If the maximum changed, a hypothesis that leaves out only one
         of the two derivatives would give a wrong gradient.
         """
         for node in self.tape.nodes:

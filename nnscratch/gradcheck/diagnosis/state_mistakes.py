@@ -127,7 +127,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
 
 
 def together(a: dict[int, Callable], b: dict[int, Callable]) -> dict[int, Callable]:
-    """Return the changes of forward `a` and `b`. If both change the same operation, apply both changes to it."""
+    """Combine the changes `a` and `b` of forward. If both change the same operation, apply both changes to it."""
 
     def composed(first: Callable, second: Callable) -> Callable:
         def changed(node: Node, operands: list[Any]) -> Any:

@@ -29,7 +29,7 @@ SPARE = 5  # the number of directions minus the number of outputs: the additiona
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Find the array R' that backward used instead of the output weights R, and add the mistakes to `cases`.
+    """Find the array R' that backward used instead of the output weights R. Add the mistakes that R' shows to `cases`.
 
     If no array R' can explain the gradients of all arrays, leave `cases` unchanged. `given` are the gradients that
     backward returned.

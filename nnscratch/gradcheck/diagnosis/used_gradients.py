@@ -8,8 +8,8 @@ c - g and du. movements.py has already measured du and the error of the predicti
 without another forward pass. changed_gradients.py lists these formulas. For example, a student of softmax with
 cross-entropy writes ``dz = p`` instead of ``dz = p - t``: then g is p - t, and c is p.
 
-A `Site` is such an array u, or one such array for each iteration of a loop. The error may be in all gradients that
-depend on u, or in the gradient of one array only.
+A `Site` is such an array u, or one such array for each iteration of a loop. Backward may use the wrong gradient
+of u for all other gradients, or only for the gradient of one array.
 """
 
 from __future__ import annotations

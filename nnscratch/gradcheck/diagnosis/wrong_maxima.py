@@ -1,6 +1,6 @@
 """Hypotheses: the derivative of a maximum or a minimum is wrong.
 
-    max(x)          every element gets the gradient, as in a mean or a sum, or a wrong element gets it
+    max(x)          every element gets the gradient, or a wrong element gets the gradient
     max(u, v)       the masks of u and v are left out or exchanged
 
 For example, a student of max pooling adds the gradient to all elements of a window: ``dx[i : i + 2] += dy[i]``. To test

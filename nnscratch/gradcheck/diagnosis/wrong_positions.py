@@ -63,7 +63,7 @@ def add_elsewhere(index: np.ndarray) -> Callable:
 
 
 def read_elsewhere(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward reads the gradient of x at wrong positions of a larger copy of x."""
+    """Yield hypotheses in which backward reads the gradient of an array at wrong positions of a larger copy."""
     for w in find_windows(graph):
         shape = graph.projection.variables[w.name].shape
         if (

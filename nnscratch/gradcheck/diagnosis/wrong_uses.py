@@ -51,10 +51,10 @@ def cut(nodes: list[Node], j: int) -> dict:
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Measure how much one occurrence of the array `name` contributes to the derivative of f along each direction.
+    """Measure how much one occurrence of `name` contributes to the derivative of the weighted sum of the outputs.
 
-    `changes` are changes of forward with which no gradient passes through this occurrence. The contribution is the
-    true derivative of f minus its derivative in the changed forward, where f is the weighted sum of the outputs.
+    The result contains the contribution along each direction. It is the true derivative minus the derivative of a
+    forward with `changes`, which let no gradient pass through this occurrence of the array `name`.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
@@ -105,7 +105,7 @@ def misplaced(
 ) -> None:
     """Test whether backward adds a part of the gradient of the array `name` to the gradient of another array.
 
-    `uses` are the occurrences of `name` that backward does not count.
+    `uses` are the occurrences of `name` whose part of the gradient is missing in the gradient of `name`.
     """
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
@@ -121,7 +121,7 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Test whether backward leaves out or repeats one occurrence in some iterations of a loop."""
+    """Test whether backward leaves out or repeats the gradient of one occurrence in some iterations of a loop."""
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
         return

@@ -116,7 +116,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array. Forward reads one window in each iteration of a loop, or all windows as matrix rows.
+    """The windows of one array. Forward reads one window in each iteration of a loop, or all as rows of a matrix.
 
     Attributes
     ----------
