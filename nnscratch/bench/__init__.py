@@ -4,7 +4,7 @@
     ours.py          each job written with this package
     pytorch.py       each job written with PyTorch; for other libraries, see benchmarks/peers/ in the repository
     worker.py        a process that runs one job with one library
-    runner.py        runs the workers in turns; medians and ratios
+    runner.py        runs the workers in turns, and computes medians and ratios
     report.py        results as Markdown and JSON
 
 A *peer* is a module with a function build(job, variant), such as pytorch.py. jobs, worker and the peers do not import

@@ -45,7 +45,8 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
         results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
         measured.append((job, results))
         text = report.gpu_markdown(measured, titles)
-        if arguments.out is not None:  # written after each job, so that a time limit loses no finished job
+        # Write the table after each job: if a time limit ends this process, the finished jobs are not lost.
+        if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
             write_atomically(arguments.out / GPU_TABLE, text.encode())
     progress("\r")

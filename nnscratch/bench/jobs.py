@@ -77,13 +77,13 @@ class Job:
         return [(rng.random(shape, dtype=np.float32), rng.integers(0, 10, s["batch"])) for _ in range(count)]
 
     def text(self) -> np.ndarray:
-        """Return a text for evaluation with the length of `batches` batches."""
+        """Return a text for evaluation that fills as many batches as the size `batches` says."""
         s = self.sizes
         return np.random.default_rng(13).integers(0, s["vocab"], s["batch"] * s["steps"] * s["batches"] + 1)
 
 
 def parameter_shapes(job: Job) -> dict[str, tuple[tuple[int, ...], float | None]]:
-    """Return the shape of every parameter and the bound of its uniform distribution.
+    """Return the shape of every parameter, and the bound of the uniform distribution of its initial values.
 
     If the bound is None, a weight is filled with ones, and a bias with zeros.
     """

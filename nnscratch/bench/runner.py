@@ -362,7 +362,7 @@ def run(
     """
     if repeats < 1 or not 0 < seconds < float("inf") or (threads is not None and threads < 1):
         raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
-    if threads is None:  # a limit for one BLAS in the environment limits every library
+    if threads is None:  # if the environment limits one BLAS, limit all libraries
         limits = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
         threads = next((int(text) for text in limits if text.isdecimal() and int(text) > 0), None)
     runs = []

@@ -24,7 +24,7 @@ FUNCTIONS = {  # the functions whose gradients the exercise numerical_gradient c
 
 
 def numerical_gradient(load: Load) -> Callable:
-    """Return a function that calls the student's numerical_gradient on the function with a given name."""
+    """Return a function of a name and x. It calls the student's numerical_gradient with ``FUNCTIONS[name]`` and x."""
     called = load("numerical_gradient")
     return lambda name, x: called(FUNCTIONS[name], x)
 
@@ -41,7 +41,7 @@ def linear_made(load: Load) -> Callable:
 
 
 def linear_forward(load: Load) -> Callable:
-    """Return a forward of the student's Linear, as a function of its input and its parameters."""
+    """Return the forward of the student's Linear as a function of the input and the parameters."""
     cls = load("Linear")
 
     def forward(A: Any, W: Any, b: Any) -> tuple:
@@ -87,7 +87,7 @@ def two_layer_loss(load: Load) -> Callable:
 
 
 def two_layer_forward(load: Load) -> Callable:
-    """Return a forward that returns the loss and, as the cache, the gradients."""
+    """Return a forward that returns the loss, and the gradients as its cache."""
     made = two_layer_net(load)
 
     def forward(W1: Any, b1: Any, W2: Any, b2: Any, X: Any, y: Any, reg: float) -> tuple:
@@ -164,7 +164,7 @@ def backward_of(name: str) -> Callable[[Load], Callable]:
 
 
 def conv1d_forward(load: Load) -> Callable:
-    """Return a forward of the student's Conv1d_stride1, as a function of its input and its parameters."""
+    """Return the forward of the student's Conv1d_stride1 as a function of the input and the parameters."""
     cls = load("Conv1d_stride1")
 
     def forward(A: Any, W: Any, b: Any) -> tuple:
@@ -199,7 +199,7 @@ GRU_PARAMETERS = ("Wrx", "Wzx", "Wnx", "Wrh", "Wzh", "Wnh", "brx", "bzx", "bnx",
 
 
 def gru_forward(load: Load) -> Callable:
-    """Return a forward of the student's GRUCell, as a function of its inputs and its parameters."""
+    """Return the forward of the student's GRUCell as a function of the inputs and the parameters."""
     cls = load("GRUCell")
 
     def forward(x, h_prev_t, Wrx, Wzx, Wnx, Wrh, Wzh, Wnh, brx, bzx, bnx, brh, bzh, bnh):

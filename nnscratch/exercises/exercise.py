@@ -98,7 +98,7 @@ class Gradients:
 
 @dataclass
 class Mistake:
-    """A planted mistake, which tests the check: the model solution with the code `old` replaced by the code `new`.
+    """A planted mistake, which tests the check. In the model solution, the code `new` replaces the code `old`.
 
     Attributes
     ----------

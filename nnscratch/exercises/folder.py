@@ -45,7 +45,7 @@ class ExerciseFolder:
 
     @property
     def exercises(self) -> list[Exercise]:
-        """The exercises of the course that the folder was made for, in their order. Without a course, all exercises."""
+        """The exercises that the folder's course uses, in their order. Without a course, all exercises."""
         known = {exercise.name: exercise for exercise in LADDER}
         names = self.progress.get("exercises")
         chosen = [known[name] for name in names if name in known] if isinstance(names, list) else []

@@ -1,4 +1,4 @@
-"""Write each exercise as a notebook, from the text of its file: the task, the code to write, a check, the hints.
+"""Write a notebook for each exercise: the task, the code to write, a check, and the hints.
 
 The repository does not contain these notebooks. This file makes them from the installed exercises, so they always have
 the same texts.

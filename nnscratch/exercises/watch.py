@@ -16,7 +16,7 @@ from .folder import ExerciseFolder
 from .show import all_solved, check_and_print, show_hint, show_task
 from .terminal import Wait
 
-POLL = 0.5  # seconds between two checks of the file's time
+POLL = 0.5  # the seconds after which the time and the size of the file are read again
 SETTLE = 0.1  # a save is complete if the file does not change for this number of seconds
 KEYS = "n next   h hint   r run again   q quit"
 

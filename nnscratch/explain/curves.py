@@ -1,4 +1,4 @@
-"""Deletion and insertion: replace the elements with the largest attributions first. Does the score change at once?
+"""Deletion and insertion: replace the elements with the largest attributions first. Does the score change early?
 
     shapes      a (N, ...): an explanation of x         c (N, K + 1)
 

@@ -66,7 +66,7 @@ def top_contexts(
     Parameters
     ----------
     model : Module
-        A model of tokens, such as a `LanguageModel` or a `TransformerLM`. It computes as in ``eval()`` mode.
+        A model that reads tokens, such as a `LanguageModel` or a `TransformerLM`. It computes as in ``eval()`` mode.
     tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
     text : str
     layer : str

@@ -63,5 +63,6 @@ def animate_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] 
     alt = "lines from one token to the tokens that it attends to; a wide line is a large weight"
     labels = [shown(token) for token in tokens]
     longest = max(map(len, [*labels, *looked_at]))
-    inches = min(0.8, max(0.4, 0.1 + 0.1 * longest))  # width of a token: small, because a phone shrinks wide pictures
+    # Each token gets a small width, because a phone shrinks wide pictures.
+    inches = min(0.8, max(0.4, 0.1 + 0.1 * longest))
     return Animation(draw, labels, size=(min(12, max(5, inches * max(T, S))), 2.8), alt=alt, fps=1.5)

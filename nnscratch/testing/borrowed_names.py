@@ -16,7 +16,7 @@ from typing import Any
 
 
 def borrowed_names(check: Any, before: dict[str, Any], names: dict[str, Any]) -> list[str]:
-    """Return a sentence for each use of a variable of the check in a function of the answer.
+    """Return a sentence for each variable of the check that a function of the answer uses.
 
     Parameters
     ----------

@@ -196,7 +196,7 @@ def wrong_gradients(report: Any) -> list[str]:
             told.add(f"{mistake}: {evidence}")
     if len(wrong) > ARRAYS:
         lines.append(f"and {len(wrong) - ARRAYS} more: {', '.join(entry.name for entry in wrong[ARRAYS:])}")
-    explained = {"wrong shape", "not finite"} if wrong else set()  # these traps repeat the lines above
+    explained = {"wrong shape", "not finite"} if wrong else set()  # remarks that repeat the lines above
     reasons = {WRITES_INTO_DY} if any(entry.diagnosis is None for entry in wrong) else set()
     traps = [t for t in report.traps if t.kind not in explained and (t.severity != "note" or t.kind in reasons)]
     lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
@@ -226,7 +226,7 @@ def wrong_gradient(entry: Any) -> str:
     at = f"at {[int(i) for i in entry.worst_index]} " if entry.worst_index else ""
     verdict = {"cannot tell": "cannot be judged"}.get(entry.verdict, f"is {entry.verdict}")
     line = f"The gradient of {entry.name} {verdict}"
-    reason = entry.reason.split("; ")[0]  # without the list of elements
+    reason = entry.reason.split("; ")[0]  # leave out the list of elements
     if analytic == analytic and numeric == numeric:
         line += f": {at}your backward gives {analytic + 0.0:.3g}, but the numerical gradient is {numeric:.3g}"
     return sentence(line + (f" ({reason})" if reason else ""))
@@ -243,7 +243,7 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"; the largest difference is \S+ of [^;]*", "", evidence)
     evidence = re.sub(r"; this explains [\w ]+(\(tested [^)]*\))?", "", evidence)
-    parts = evidence.split("`")  # every second part is code
+    parts = evidence.split("`")  # every second part is code: it was between back-ticks
     for number in range(0, len(parts), 2):
         parts[number] = re.sub(r"the given gradient|(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
         parts[number] = re.sub(r"(?<=[*=/] )true\b", "the right one", parts[number])

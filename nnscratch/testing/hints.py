@@ -76,7 +76,7 @@ def is_obvious(value: Any) -> bool:
 
 
 def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
-    """Return a dict from source text to value, for the operands of an expression or the names in a statement."""
+    """Return the values of an expression's operands, or of the names in a statement. The keys are source texts."""
     if isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
     elif isinstance(node, ast.AugAssign):
@@ -173,7 +173,7 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
 def other_function(name: str, place: Place) -> str:
     """Return the name of a function, other than the one with the error, that has a variable `name`, or ""."""
     for around in place.nodes() + [place.tree]:
-        body = getattr(around, "body", [])  # a lambda or `a if b else c` has one expression here
+        body = getattr(around, "body", [])  # statements, but one expression in a lambda
         functions = [n for n in body if isinstance(n, ast.FunctionDef)] if isinstance(body, list) else []
         if not any(spans(function, place.line) for function in functions):
             continue
@@ -307,18 +307,18 @@ def none_hints(node: Any, place: Place, values: SafeValues) -> list[str]:
 
 
 def source_of(name: str, place: Place, start: int) -> Any:
-    """Return the last expression assigned to `name` between line `start` and the place, or None."""
+    """Return the last expression assigned to `name` from line `start` to the line of `place`, or None."""
     return sources(place, start).get(name)
 
 
 def sources(place: Place, start: int) -> dict[str, Any]:
-    """Return the expression that was last assigned to each name, between line `start` and the place."""
+    """Return the expression that was last assigned to each name, from line `start` to the line of `place`."""
     found = sorted(assignments(place, start), key=lambda item: item[0])
     return {name: source for _, name, source in found}
 
 
 def assignments(place: Place, start: int) -> Iterator[tuple[int, str, Any]]:
-    """Yield (line, name, expression) for each assignment from line `start` to the place's statement."""
+    """Yield (line, name, expression) for each assignment from line `start` to the line of `place`."""
     for node in place.nodes():
         if isinstance(node, ast.Assign) and start <= node.lineno <= place.line:
             for target in node.targets:

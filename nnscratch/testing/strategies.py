@@ -75,7 +75,7 @@ def as_strategy(shape: Shape) -> st.SearchStrategy:
 
 @st.composite
 def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Draw arrays of floats between -2 and 2, in hundredths and without zeros.
+    """Draw arrays of floats between -2 and 2, with at most two decimal places and without zeros.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarra
 def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.float64) -> np.ndarray:
     """Draw arrays of floats that are not near a kink.
 
-    Any two elements differ by at least `apart`, and each element differs from zero by at least half of that.
+    Any two elements differ by at least `apart`, and each element differs from zero by at least ``apart / 2``.
 
     Parameters
     ----------
