@@ -233,7 +233,7 @@ def in_processes(
                     lost.append(running[future])
                     continue
                 yield running[future], mark
-        except BaseException:  # Ctrl-C
+        except BaseException:  # for example Ctrl-C
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

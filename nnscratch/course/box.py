@@ -193,7 +193,7 @@ class Starter:
             return REPLY.unpack(reply)
         except (OSError, ValueError) as error:
             raise StarterFailed(f"{type(error).__name__}: {error}") from None
-        except Exception as error:  # struct.error: the socket is closed
+        except Exception as error:  # unpack raises struct.error if the socket is closed
             raise StarterFailed(f"it ended: {error}") from None
 
 

@@ -1,8 +1,9 @@
 """The limits of a process that runs a student's file.
 
     Landlock      files: the process can read only Python's standard library and NumPy
-    seccomp       system calls: only those in `ALLOWED`. So the process cannot start processes or threads, use the
-                  network, send signals to other processes, sleep, or open a file for writing
+    seccomp       system calls: only those in `ALLOWED`, and a few others with harmless arguments. So the process cannot
+                  start processes or threads, use the network, send signals to other processes, sleep, or open a file
+                  for writing
     rlimits       memory, processor time, open files
 
 Landlock and seccomp are parts of Linux. Python calls them with the packages `landlock` and `pyseccomp`. The package
@@ -45,7 +46,7 @@ exit exit_group
 """.split()
 FCNTL = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; other commands can send signals
 TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-TCGETS = 0x5401  # os.isatty
+TCGETS = 0x5401  # the request of os.isatty
 
 
 def close_files() -> None:

@@ -60,7 +60,8 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
-# the types of `f.__self__` if f is not a method of an object: a function, math.sin, or a class method
+# If f is not a method of an object, `f.__self__` does not exist (None), is a module (math.sin), or is a class (a class
+# method).
 ABSENT = (type(None), ModuleType, type)
 
 
@@ -128,7 +129,7 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
             return three_methods(owner, *subject, inputs)
         return ThreeFunctionsAdapter(*subject, inputs)
     if attribute_of(subject, "__name__", "") == "loss" and not isinstance(attribute_of(subject, "__self__"), ABSENT):
-        return loss_adapter(subject.__self__, inputs)  # model.loss
+        return loss_adapter(subject.__self__, inputs)  # for example model.loss
     if not isinstance(subject, (tuple, list, FunctionType, MethodType)):
         if callable(attribute_of(subject, "backward")) and takes_context(attribute_of(subject, "forward", subject)):
             return FunctionAdapter(type(subject).__name__, subject.forward, subject.backward, inputs)
@@ -166,7 +167,7 @@ def pair_adapter(forward: Callable, backward: Callable, inputs: tuple) -> Adapte
     if same and not isinstance(owner, ModuleType):
         if isinstance(owner, Module):
             return ModuleAdapter(owner, inputs)
-        if required_names(forward) == required_names(backward) and len(inputs) > 1:  # cost, cost_prime
+        if required_names(forward) == required_names(backward) and len(inputs) > 1:  # cost and cost_prime
             return CostPrimeAdapter(owner, forward, backward, inputs)
         if function_name(backward) not in BACKWARDS and is_slope(forward, backward, inputs):  # net.sigmoid_prime(z)
             return SlopeAdapter(forward, backward, inputs)

@@ -17,7 +17,7 @@ NO_CACHE = object()  # used as the cache if forward returned no cache; it is not
 
 
 class Adapter:
-    """The interface between the checker and the code: named arrays, `run` for forward, `gradients` for backward.
+    """The checker uses the code through this interface: named arrays, `run` (forward) and `gradients` (backward).
 
     A subclass defines `run` and `gradients`. It may override the other methods too.
 
@@ -142,7 +142,7 @@ class Adapter:
     # --- methods of all adapters -------------------------------------------------------------------------------------
 
     def float_inputs(self) -> dict[str, Any]:
-        """Return the float arrays among the inputs by name."""
+        """Return the inputs that are float arrays, by name."""
         taken = self.parameters()
         found = {}
         for name, value in zip(self.input_names, self.inputs, strict=True):
@@ -182,7 +182,7 @@ class Adapter:
             self.notes.append(note)
 
     def returned_names(self) -> list[str]:
-        """Return the names of the gradients in the ``return`` statement, or [] if they are not known."""
+        """Return the names of the gradients in backward's ``return`` statement, or [] if they are not known."""
         if self._returned_names is None:  # find the names only once; every call of backward needs them
             self._returned_names = [] if self.returning is None else returned_gradient_names(self.returning)
         return self._returned_names
@@ -237,7 +237,7 @@ class Adapter:
 
 
 def container_of_one(result: Any, inputs: tuple) -> str:
-    """Return "tuple" if `result` is ``(dx,)``, "list" if it is dx as a list of numbers, and "" otherwise.
+    """Return "tuple" if `result` is ``(dx,)``, "list" if `result` is a list with the numbers of dx, and "" otherwise.
 
     dx is the gradient of x, the first float input.
     """
@@ -249,7 +249,7 @@ def container_of_one(result: Any, inputs: tuple) -> str:
     if isinstance(result, list):
         try:
             return "list" if np.shape(result) == value.shape else ""
-        except ValueError:  # a ragged list
+        except ValueError:  # the inner lists have different lengths
             return ""
     return ""
 

@@ -23,8 +23,8 @@ def divide_by_examples(adapter: Adapter) -> None:
     Backward has divided these gradients by m, so the product is the gradient without the factor 1/m. Weights are the
     arrays that all examples use.
 
-    A test finds the axis of the examples: change the input at one index of an axis. If the output changes only at the
-    same index of this axis, it is the axis of the examples.
+    To find the axis of the examples, this function changes the input at one index of an axis, and runs forward. If the
+    output changes only at the same index of this axis, each index of the axis is one example.
 
     Examples
     --------

@@ -74,7 +74,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
         ys = kept["ys"]
         ends_with_outputs = all(n.lower() in OUTPUTS and n not in inputs for n in names[-len(ys) :])
         in_order = [*given, *inputs.values(), *ys] if ends_with_outputs else [*given, *ys, *inputs.values()]
-        if arguments is None and len(names) == len(in_order):  # backward uses another name for an output
+        if arguments is None and len(names) == len(in_order):  # backward uses another name for an output than forward
             arguments = in_order
         if arguments is None:
             reason = f"forward takes {len(inputs)} input(s)"

@@ -26,10 +26,10 @@ class FoundParameter:
     steps : Steps
         The path to the array in the user's objects, such as ``self.fc1.W``, as a tuple of steps: see places.py.
     gradients : list of (Steps, bool)
-        The path to the array's gradient. The bool is True if the gradient must be transposed. If backward returns this
-        gradient, and does not store it in an object, the first step is ``("returned", None)``. If forward uses the
-        array several times, such as a shared embedding, the code may store one gradient for each use. Then the list has
-        several paths, and the adapter adds these gradients.
+        The path to the array's gradient, and True if the gradient must be transposed. If backward returns this
+        gradient, and does not store it in an object, the first step is ``("returned", None)``. Forward may use an array
+        several times, for example a shared embedding, and the code may store one gradient for each use. Then the list
+        has several paths, and the adapter adds these gradients.
     number : bool
         True if the path leads to integers, a Python number or a read-only array. The check replaces this value by a
         float64 array that it can change.

@@ -155,7 +155,8 @@ class ValueAndGradientAdapter(Adapter):
             raise value_and_gradient_refusal(self.function, self.input_names, result)
         y, *rest = result
         tuple_first = isinstance(y, (tuple, list)) and is_float(rest[0]) and has_no_axes(rest[0])
-        if tuple_first or (isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict)):  # grads, cost
+        # The gradients may come first, as in grads, cost = propagate(w, b, X, Y).
+        if tuple_first or (isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict)):
             y, rest = rest[0], [y, *rest[1:]]
         gradients = next((part for part in rest if isinstance(part, dict) and part), None)
         if len(rest) == 1:

@@ -95,7 +95,7 @@ def holds_arrays(gradient: Any) -> bool:
 
 
 def learned_names(floats: list[tuple[str, Any]]) -> list[str]:
-    """Return the names of the inputs that have the name of a weight, such as ``b``, the name of a bias.
+    """Return the names of the inputs that are usual names of weights, such as ``b`` for a bias.
 
     For ``loss(a, b)``, return []: next to ``a``, ``b`` is the name of an operand, and not of a bias.
 
@@ -204,7 +204,8 @@ def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
 def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:
     """Assign the gradients to inputs if there are fewer gradients than inputs.
 
-    Compare the shapes first. If several assignments fit, use the names of weights, and then the positions.
+    Compare the shapes first. If several assignments fit, choose the inputs that have the names of weights. If these do
+    not fit, avoid inputs that have the names of targets, and prefer the first inputs.
     """
     match.surplus, gradients = gradients[len(floats) :], gradients[: len(floats)]
     count = len(gradients)

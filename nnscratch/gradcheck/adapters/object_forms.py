@@ -86,7 +86,7 @@ def object_adapter(
     if backward is None:
         return None
     if is_output and required_names(backward) == argument_names(forward, 1):
-        if is_slope(forward, backward, inputs, by_name=False):  # backward(z) returns the derivative, without dy
+        if is_slope(forward, backward, inputs, by_name=False):  # backward(z) returns only the derivative at z
             return SlopeAdapter(forward, backward, inputs)
     rate = rate_name(backward, count)
     if rate is not None:

@@ -42,8 +42,8 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        The gradients are a list. The list has two gradients if ``params`` contains an array twice, such as a shared
-        embedding, or contains an array and the transpose of this array.
+        The gradients are a list. The list has two gradients if ``params`` contains an array twice (for example, a
+        shared embedding), or contains an array and the transpose of this array.
         """
         params, grads = attribute_of(self.instance, "params"), attribute_of(self.instance, "grads")
         if isinstance(params, dict) and isinstance(grads, dict):

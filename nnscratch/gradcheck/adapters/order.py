@@ -202,7 +202,8 @@ def array_outside(function: Callable, names: list[str]) -> Any:
     except (TypeError, ValueError):
         return None
     held |= read.nonlocals
-    # read.globals lists a global x too if the function only reads the attribute self.x, so search the instructions.
+    # read.globals lists a global x even if the function reads only the attribute self.x. So use only the globals that
+    # an instruction loads.
     if any(n in read.globals for n in names):
         loaded = {s.argval for s in dis.get_instructions(inspect.unwrap(function)) if s.opname == "LOAD_GLOBAL"}
         held |= {n: read.globals[n] for n in names if n in loaded}

@@ -22,11 +22,12 @@ TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "tru
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
-    The inputs are those of forward, followed by the other arguments of the cost. The name of an argument of backward
-    decides which value this argument receives. For example, ``X`` and ``Y`` receive the inputs with these names, and
-    ``caches`` receives the cache. The first argument with another name, such as ``AL``, receives the output. Backward
-    returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two separate
-    functions also have this form.
+    The inputs are the arguments of forward, followed by the arguments of the cost without the output of forward.
+
+    The name of an argument of backward decides which value this argument receives. For example, ``X`` and ``Y`` receive
+    the inputs with these names, and ``caches`` receives the cache. The first argument with another name, such as
+    ``AL``, receives the output. Backward returns the gradients of the cost, as a dictionary, a tuple or one array. A
+    softmax and a loss in two separate functions also have this form.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
         # A method may take only the targets, because it reads the output from an attribute of the object.
         only_targets = inspect.ismethod(self.cost) and names == self.input_names[self.forward_count :]
-        if set(names) <= of_cost.keys() and not only_targets:  # the first name gets the output
+        if set(names) <= of_cost.keys() and not only_targets:  # the first argument gets the output
             del of_cost[names[0]]
         arguments = bind_arguments(names, of_cost, ys, {})
         if arguments is None:

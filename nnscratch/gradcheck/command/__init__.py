@@ -172,7 +172,7 @@ def given_values(arguments: argparse.Namespace) -> Given:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value of JSON or of a Python literal. Return any other text unchanged."""
+    """Return the value of a text that is JSON or a Python literal. Return any other text unchanged."""
     for parse in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return parse(text)

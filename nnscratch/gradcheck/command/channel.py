@@ -24,7 +24,7 @@ class Clock(Protocol):
     """A time limit."""
 
     def left(self) -> float:
-        """Return the number of seconds until `left` must be called again. Raise WorkerFailed after the limit."""
+        """Return the number of seconds to wait before the next call of `left`. Raise WorkerFailed after the limit."""
 
 
 class WallClock:

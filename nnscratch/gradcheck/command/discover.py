@@ -4,7 +4,7 @@ The list contains
 
     X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
     a class with forward and backward       the methods may be inherited from a class of the same file
-    a pair whose backward takes labels      and the cost function: L_model_forward, L_model_backward, compute_cost
+    a pair whose backward takes labels      with its cost function: L_model_forward, L_model_backward, compute_cost
     X_loss that returns (loss, gradient)    also X_cost, loss_X, cost_X
     a class whose loss returns gradients    such as CS231n's networks; also a class with loss and gradient
 """
@@ -173,7 +173,7 @@ def own_returns(function: ast.AST) -> Iterator[ast.Return]:
 
 
 def checkable_classes(classes: dict[str, ast.ClassDef]) -> Iterator[Item]:
-    """Yield the classes with forward and backward, and those whose loss returns gradients or that have a gradient.
+    """Yield the classes with forward and backward, with a loss that returns gradients, or with loss and gradient.
 
     Also yield the classes with a forward and no backward, with the reason why they cannot be checked.
     """

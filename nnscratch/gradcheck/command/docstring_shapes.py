@@ -101,7 +101,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
     def size(axis: str) -> int:
         if axis.isdigit():
             return int(axis)
-        if match := re.fullmatch(r"(\d+)_?\*?_?([a-z]\w*)", axis):  # 4H, 4*H
+        if match := re.fullmatch(r"(\d+)_?\*?_?([a-z]\w*)", axis):  # for example 4H or 4*H
             return int(match.group(1)) * size(match.group(2))
         if "*" in axis:
             factors = [size(part.strip("_")) for part in axis.split("*")]

@@ -1,10 +1,9 @@
-"""Draw values for the arguments of code, from its signature, its annotations, its docstring and usual names.
+"""Draw random values for the arguments of code, from its signature, annotations, docstring and usual names.
 
 The judge (judge.py) draws the values, so that the student's file cannot choose the inputs of its own check. Often a
 signature does not say which shapes the arguments have. A reading is one guess of these shapes: it gives a shape or a
-value for each argument.
-For each reading, the judge draws a few candidates: values for all arguments. The worker, the process that runs the
-student's file, uses the first candidate that forward accepts.
+value for each argument. For each reading, the judge draws a few candidates. A candidate contains values for all
+arguments. The worker, the process that runs the student's file, uses the first candidate that forward accepts.
 """
 
 from __future__ import annotations
@@ -190,10 +189,10 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Return the shapes of the arguments that have a name in the family `known` (see `fits`), each shape only once.
+    """Return the shape of each argument whose name is in the family `known`: see `fits`.
 
-    A function may call its input ``h``. So the argument ``h`` gets the shape of "x" if no argument has a usual name of
-    "x", and the family contains no "h".
+    Each shape of the family goes to at most one argument. A function may call its input ``h``. So the argument ``h``
+    gets the shape of "x" if no argument has a usual name of "x", and the family contains no "h".
     """
     found: dict[str, str] = {}
     left = dict(known)
@@ -208,7 +207,7 @@ def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
 
 
 class Drawing:
-    """Draw values for the arguments of one reading of a signature.
+    """Draw random values for all arguments of code. A reading gives the shapes.
 
     Parameters
     ----------
@@ -220,7 +219,7 @@ class Drawing:
     settings : int
         The index of the value to use from the lists in `SETTINGS`.
     positive : bool
-        True if floats lie between 0.1 and 0.9.
+        True if all floats must lie between 0.1 and 0.9.
     rng : numpy.random.Generator
     """
 

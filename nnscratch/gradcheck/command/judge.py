@@ -33,7 +33,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
-FULL_UP_TO = 60  # if all arrays together have more elements than this, measure only derivatives along directions
+FULL_UP_TO = 60  # if all arrays together have more elements than this, measure derivatives along directions only
 
 
 @dataclass

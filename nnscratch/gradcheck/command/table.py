@@ -35,7 +35,7 @@ def as_table(path: str, results: list[Result], colour: bool) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text cut to `width` characters, with dots at the cut."""
+    """Return a text, shortened to `width` characters. A shortened text ends with dots."""
     return text if len(text) <= width else f"{text[: width - 4].rstrip()} ..."
 
 

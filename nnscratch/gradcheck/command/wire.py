@@ -36,7 +36,7 @@ def frame(message: Any) -> bytes:
     Raises
     ------
     TypeError
-        A value in the message is neither an array of numbers nor a plain value.
+        The message contains a value of another type.
     BadMessage
         The message is too large.
     """

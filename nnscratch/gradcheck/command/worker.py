@@ -47,7 +47,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
-ATTEMPTS = 4  # if a gradient is zero, as with dead ReLU units, draw new weights, at most this number of times
+ATTEMPTS = 4  # if a gradient is zero, as with dead ReLU units, check new weights, up to this number of checks
 ROOT = str(Path(__file__).resolve().parents[3])
 
 
@@ -138,7 +138,7 @@ class Service:
     def describe(self, names: list[str]) -> dict[str, Any]:
         """Return the kind of the code to check, and its arguments.
 
-        `names` are the names of the code in the file: of a class, of a function, or of forward and backward.
+        `names` are the names in the file of a class, of a function, or of forward, backward and perhaps the cost.
         """
         parts = [self.load(name) for name in names]
         found, made = parts[0], parts[0]
@@ -164,7 +164,7 @@ class Service:
         }
 
     def check(self, names: list[str], candidates: list[dict], seed: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Check the code, and return the parts of the report.
+        """Check the code. Return the index of the candidate that was used, and the parts of the report.
 
         `candidates` are lists of values for all arguments. The check uses the first candidate that forward accepts.
         """
@@ -363,7 +363,7 @@ def call_forward(subject: Any, inputs: tuple) -> Any:
 
 
 def report_parts(report: GradientReport) -> dict[str, Any]:
-    """Return the fields of a report, of its entries and of its traps, as plain values and arrays."""
+    """Return the fields of a report, of its entries and of its traps, in a form that wire.py can send."""
     parts = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
     parts["entries"] = [plain_fields(entry) for entry in report.entries.values()]
     parts["traps"] = [plain_fields(trap) for trap in report.traps]
