@@ -1,9 +1,9 @@
 """Noise: detect noise in the number f that the check differentiates, and compute derivatives of a noisy f.
 
-A loss does not change smoothly if the code rounds it, computes in float32, or subtracts nearly equal numbers. Its small
-jumps are called noise. With a small step, finite differences have an error of about noise / step. With a large step,
-they have a truncation error, because f is curved. `steady_derivative` tries nineteen steps, and uses the three
-neighbouring steps whose results agree best. The uncertainty is at least the difference between these results.
+A loss does not change smoothly if the code rounds it, computes in float32, or subtracts nearly equal numbers. The small
+jumps of such a loss are called noise. With a small step, finite differences have an error of about noise / step. With a
+large step, they have a truncation error, because f is curved. `steady_derivative` tries nineteen steps, and uses the
+three neighbouring steps whose results agree best. The uncertainty is at least the difference between these results.
 
 Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `relative_noise`.
 """

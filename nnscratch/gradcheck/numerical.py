@@ -17,7 +17,7 @@ on a kink, and every value between D- and D+ is accepted as the derivative.
 A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
 only if the larger steps that it tried before give zero too.
 
-In float32, the round-off error is larger than the truncation error, and larger steps reduce it. Therefore
+In float32, the round-off error is larger than the truncation error, and larger steps reduce it. For such code,
 `derivative_with_larger_steps` uses larger steps. It estimates the truncation error from R(h) at three steps.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.

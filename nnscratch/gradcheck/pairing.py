@@ -237,7 +237,7 @@ class Search:
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
                     if gradient not in self.candidates or not self._moves(gradient):
                         ranked.setdefault(rank, []).append(gradient)
-        least = 3 if is_outside(steps) and np.ndim(value) else 4  # a global W may have its gradient in self.cache["dW"]
+        least = 3 if is_outside(steps) and np.ndim(value) else 4  # 3 accepts self.cache["dW"] for a global W
         if not ranked or (careful and max(ranked) < least):
             return None
         if is_outside(steps) and not self._moves(steps):  # skip a global W that forward does not read
@@ -339,7 +339,7 @@ class Search:
             shape = self.candidates[steps].shape
             same = [g for g, v in self.produced.items() if np.shape(v) == shape and g not in self.candidates]
             same = [g for g in same if g not in (*pairs.values(), *found.values(), *self.borrowed)]
-            same = list({id(self.produced[g]): g for g in reversed(same)}.values())  # the first place of each array
+            same = list({id(self.produced[g]): g for g in reversed(same)}.values())  # only one place for each array
             fitting = [g for g in same if shape and self._is_gradient(steps, g)]
             if len(fitting) == 1:
                 found[steps] = fitting[0]

@@ -34,7 +34,7 @@ BUDGET = 20_000_000  # the search stops after it has compared or copied this num
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
     """Return a `Trap` if backward computes operations of forward with operands that are shifted by a small step."""
-    if projection.replayed == "state":  # projection.forward() puts the code's own arrays back, which are not traced
+    if projection.replayed == "state":  # projection.forward() would put back arrays that are not traced
         return []
     shifted = ShiftedOperations()
     try:

@@ -115,7 +115,8 @@ class Entry:
     checked : int
         The number of elements or directions that were compared.
     along_directions : bool
-        True if `analytic` and `numeric` are derivatives along random directions; False if they are elements.
+        True if `analytic` and `numeric` are derivatives along random directions; False if each value belongs to one
+        element.
     diagnoses : list of Diagnosis
         The mistakes that explain a wrong gradient, the best explanation first.
 

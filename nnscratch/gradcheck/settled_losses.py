@@ -69,7 +69,7 @@ def choose_input(adapter: Adapter) -> None:
         along = [float(np.sum(to_numpy(gradient) * v)) for v in directions]
         measured = {n: [derivative(adapter.run, arrays[n], v) for v in directions] for n in (first, *rivals)}
         exchanged = {n: loss_after_exchange(adapter.run, arrays[first], arrays[n]) for n in rivals}
-    except Exception:  # the check will raise the same error
+    except Exception:  # the check will raise the same error later
         return
     finally:
         before.restore()
@@ -113,7 +113,7 @@ def derivative(run: Callable[[], tuple], array: Any, v: np.ndarray) -> float:
 
 
 def rename(adapter: Adapter, first: str, name: str, why: str) -> None:
-    """Change ``adapter.gradients``, so that the gradient of `first` belongs to `name`. A note explains `why`."""
+    """Change ``adapter.gradients``, so that the gradient of `first` belongs to `name`. Add a note with `why`."""
     adapter.add_note(f"{why} the gradient of {name}, not of {first}")
     original = adapter.gradients
 
@@ -142,7 +142,7 @@ def find_added_losses(adapter: Adapter) -> None:
             adapter.adds_loss = any(np.any(gradient_as_float64(g)) for g in given.values() if g is not None)
         else:
             adapter.adds_loss = False
-    except Exception:  # the check will raise the same error
+    except Exception:  # the check will raise the same error later
         adapter.adds_loss = False
     finally:
         adapter.notes[:] = [n for n in notes if not adapter.adds_loss or "other outputs were not checked" not in n]

@@ -1,7 +1,7 @@
 """Small constants: accept a gradient that leaves out the 1e-7 in ``np.log(p + 1e-7)``.
 
 Code adds a small constant to avoid log(0) or a division by 0. Many courses leave this constant out of the derivative.
-For example, they use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes
+For example, courses use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes
 log(y + 1e-7). Compared with finite differences, this gradient has a relative error of about 1e-7 / y.
 
 To test whether small constants are the reason, this file runs forward and backward again without them. It sets c = 0 in

@@ -81,7 +81,7 @@ class Runs:
         return self.adapter.cache
 
     def backward(self, inputs: tuple) -> dict[str, Any]:
-        """Run backward, and return a copy of each gradient. `inputs` are the inputs of the forward to differentiate."""
+        """Run backward, and return a copy of each gradient. `inputs` are those of the forward to differentiate."""
         self.adapter.inputs = inputs
         given = self.adapter.gradients(self.projection.dys())
         return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
@@ -135,7 +135,7 @@ def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def wrong_forward_used(names: list[str], inputs: str) -> Trap:
-    """Return the `Trap` for gradients of the wrong forward. `inputs`, "A" or "B", are the inputs of the right one.
+    """Return the `Trap` for gradients of the wrong forward. `inputs` ("A" or "B") are those of the right forward.
 
     `names` are the arrays that have these gradients.
     """

@@ -126,7 +126,7 @@ def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float,
         put_at([adapter.source], steps, rate)
     ys = adapter.run()
     dys = weights_like_outputs(projection_weights(ys), ys)
-    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy: scale its result
+    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy, so multiply the changes
         factor_of_result, factor = factor, 1.0
     else:
         factor_of_result = 1.0

@@ -117,7 +117,7 @@ def difference_traps(calls: int, projection: Projection) -> list[Trap]:
     Parameters
     ----------
     calls : int
-        How often forward runs in one forward pass and one backward pass. It is 1 if backward does not call forward.
+        How often forward runs in one forward pass and one backward pass: once if backward does not call forward.
     projection : Projection
     """
     smallest = min((v.size for v in projection.variables.values() if v.size), default=0)

@@ -126,7 +126,7 @@ def slopes_at_zero(projection: Projection, names: list[str], rng: np.random.Gene
     Returns
     -------
     SlopesAtZero, or None
-        None if no unit is zero, or if forward cannot be traced.
+        None if there are no units, or if forward cannot be traced.
     """
     if projection.replayed == "state":
         return None
@@ -176,7 +176,7 @@ class Measurement:
         return SMALL * self.rng.uniform(0.5, 1.5, count) * self.rng.choice([-1.0, 1.0], count)
 
     def slopes(self) -> SlopesAtZero | None:
-        """Measure the slopes, one unit after the other. Return None if no unit is zero."""
+        """Measure the slopes, one unit after the other. Return None if there are no units."""
         if not self.operations:
             return None
         found = SlopesAtZero(moving={name: np.zeros(v.shape, bool) for name, v in self._variables()})

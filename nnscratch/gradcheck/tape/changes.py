@@ -2,7 +2,7 @@
 
 Let u0 and v0 be the operands and y0 the result in the first run of forward. In a later run, the operands are u and v.
 The increment of an operand is u - u0, and the increment of the result is y - y0. If all operands are the same as in the
-first run, a changed operation still has the result y0. Otherwise, the increment of the result is another one:
+first run, a changed operation still has the result y0. Otherwise, each change gives the result another increment:
 
     change_path                 u is replaced by u0 + L(u - u0) with a function L. If L multiplies by 0, no gradient
                                 passes through u. If L multiplies by -1, this gradient has the wrong sign

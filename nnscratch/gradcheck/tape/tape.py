@@ -138,7 +138,7 @@ class Tape:
     added : float
         A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int
-        The numbers of the operations that the runs after the first skip, because f does not depend on them.
+        The numbers of the operations that later runs skip, because f does not depend on these operations.
     runs, cost : int
         The number of forward passes, and the approximate number of elements that one forward reads and writes.
 
