@@ -262,7 +262,7 @@ class RemotePair:
         return reply
 
     def forward(self) -> Callable:
-        """Return the reference's forward. Its cache is a copy of the inputs."""
+        """Return the forward of the reference, with a copy of the inputs as its cache."""
         right = self._right
 
         def forward(*inputs: Any) -> tuple:
@@ -337,7 +337,7 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
     """Return the headline and the details for a report that finds a wrong gradient."""
     for entry in report:
         for diagnosis in entry.diagnoses:
-            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # lines of the reference are secret
+            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # do not show lines of the reference
     wrong = [entry.name for entry in report if entry.verdict != "right"]
     right = [entry.name for entry in report if entry.verdict == "right"]
     what = f"{gradients_of(wrong)} not right" if wrong else f"{name_of(part)} is not right"

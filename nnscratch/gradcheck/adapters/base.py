@@ -69,7 +69,7 @@ class Adapter:
     has_keys : bool
         True if backward returned a dictionary, whose keys are the names of the gradients.
     missing : list of str
-        The inputs without a gradient from backward whose name is a usual name of a weight, such as ``W``.
+        The inputs that have a usual name of a weight, such as ``W``, but no gradient from backward.
     numbers : list of str
         The inputs that are Python numbers, and for which backward returned a gradient, such as ``db`` for ``b``.
     returning : callable, optional

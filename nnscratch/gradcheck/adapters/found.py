@@ -94,7 +94,7 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def missing(self) -> Any:
-        """The inputs without a gradient from backward whose name is a usual name of a weight."""
+        """The inputs that have a usual name of a weight, but no gradient from backward."""
         return self.inner.missing
 
     @property

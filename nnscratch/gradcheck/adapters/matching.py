@@ -33,7 +33,7 @@ class Match:
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
-        The inputs that have the name of a weight, but for which backward returned no gradient.
+        The inputs that have a usual name of a weight, but no gradient from backward.
     """
 
     given: dict[str, Any] = field(default_factory=dict)

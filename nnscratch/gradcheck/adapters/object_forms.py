@@ -96,7 +96,7 @@ def object_adapter(
     original = backward
     backward = returning_backward(instance, forward, backward)
     if needs_more(original, count):
-        if is_output and callable(attribute_of(instance, "calculate")):  # a loss of nnfs.io
+        if is_output and callable(attribute_of(instance, "calculate")):  # a loss as in nnfs.io
             forward = mean_loss(forward)
         forward, backward = methods_with_inputs(instance, forward, backward)
     return ObjectAdapter(instance, inputs, forward, backward)

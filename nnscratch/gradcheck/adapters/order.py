@@ -71,7 +71,7 @@ def names_in_code(function: Callable) -> list[str]:
     end, names = ends[-1], []
     for _ in range(steps[end].value):
         last, height = steps[end - 1], 0
-        if last.name == "BUILD_TUPLE":  # a tuple inside the tuple
+        if last.name == "BUILD_TUPLE":  # a tuple inside the tuple: its names are not known
             return []
         names.append(
             last.value if last.name.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_ATTR")) else ""
@@ -113,7 +113,9 @@ def names_in(value: ast.expr) -> list[str]:
 
 
 def whole_input(result: Any, names: list[str], inputs: tuple, returned: Callable[[], list[str]]) -> str | None:
-    """Return the name of the list of parameters whose gradients are `result`, or None.
+    """If `result` contains the gradients of one input that is a list of parameters, return the name of this input.
+
+    Otherwise, return None.
 
     Code such as ``loss, grads = rnn_loss(params, inputs, targets)`` returns one gradient for each array in ``params``.
     But `result` may also be the gradients of the first inputs. For example, if the inputs are ``x, [h]``, and x and h

@@ -112,7 +112,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
 
     shapes = {}
     for name, axes in zip(described, axes_of, strict=True):
-        if "..." in axes:  # (N, d_1, ..., d_k): two axes whose product is D
+        if "..." in axes:  # for (N, d_1, ..., d_k), use two axes with the product D
             first = [axis for axis in axes[: axes.index("...")] if not re.fullmatch(r"[a-z]_?1", axis)]
             shapes[name] = (*map(size, first), 2, 2)
         else:

@@ -90,7 +90,7 @@ def _plain(value: Any, chunks: list[bytes]) -> Any:
         return {"dict": [[_plain(k, chunks), _plain(v, chunks)] for k, v in value.items()]}
     if isinstance(value, (tuple, list)):
         return {"tuple" if isinstance(value, tuple) else "list": [_plain(v, chunks) for v in value]}
-    if isinstance(value, str):  # a subclass of str, such as an enumeration: str(value) may be another text
+    if isinstance(value, str):  # an element of an enumeration, for example: its str(value) may be another text
         return str.__str__(value)
     if isinstance(value, (int, float)):
         return int(value) if isinstance(value, int) else float(value)

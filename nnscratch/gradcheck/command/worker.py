@@ -125,7 +125,7 @@ class Service:
 
     def __init__(self, path: str, module: Any = None):
         self.path = path
-        self._module = module  # None: the file is imported at the first request
+        self._module = module  # if None, the first request imports the file
 
     def load(self, name: str) -> Any:
         """Return the object `name` of the file. The first call imports the file."""
