@@ -32,8 +32,8 @@ WAITS = "it waited for something"
 LOOK = 0.05  # the number of seconds between two checks of the limits
 START = 60.0  # the starter must answer within this number of seconds
 
-# The program of the starter. It replaces nnscratch and four of its packages by empty modules. Otherwise, Python would
-# run the __init__.py files of these packages, which import solutions.
+# The program of the starter. The program replaces nnscratch and four of its packages by empty modules. Otherwise,
+# Python would run the __init__.py files of these packages, which import solutions.
 BOOT = """
 import sys, types
 root, numpy = sys.argv.pop(1), sys.argv.pop(1)
@@ -71,7 +71,7 @@ class ProcessorClock:
     ----------
     pid : int
     seconds : float
-        The limit for the processor time. On Linux, the limit for waiting is the same, but at most `WAIT`. On other
+        The limit for the processor time. On Linux, the limit for waiting is `seconds` too, but at most `WAIT`. On other
         systems, the limit for waiting is ``3 * seconds + WAIT``.
 
     Attributes
@@ -213,7 +213,7 @@ class Box:
     Attributes
     ----------
     used : float
-        The processor time of the process in seconds. It is known only after the end of the process.
+        The processor time of the process in seconds, known only after the end of the process.
     """
 
     def __init__(self, starter: Starter, seed: int, seconds: float, memory: int):
@@ -270,7 +270,7 @@ class Box:
         return self._code
 
     def close(self) -> None:
-        """Kill the process. Then `used` is known."""
+        """Kill the process, and store its processor time in `used`."""
         for pipe in self._pipes:
             with contextlib.suppress(OSError):
                 os.close(pipe)

@@ -1,7 +1,7 @@
 """Mark one file: the points for each of its parts, and a message for the student.
 
-The process that runs this module is the judge. It has the references (the right functions), draws the inputs, and
-decides the marks. The student's code runs in another process (box.py), which gets inputs and returns arrays. The steps:
+The process that runs this module is the judge. The judge has the references (the right functions), draws the inputs,
+and decides the marks. The student's code runs in another process (box.py), which gets inputs and returns arrays. Steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
 2  gradients    only if all values are right: call the student's backward with the cache of the student's forward, and

@@ -86,7 +86,7 @@ class OwnExercise(Exercise):
 
 
 def read_own(path: Path) -> OwnExercise:
-    """Read the file of an exercise. This runs the file, which the instructor wrote.
+    """Run the file of an exercise, which the instructor wrote, and return the exercise.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The code that runs in the processes of students' files. It must not import a file that contains a solution.
+"""The code that runs in the processes of students' files. This code must not import a file with a solution.
 
 main.py        the starter: a process that starts a process for each file, with NumPy imported already
 orders.py      the format of the orders that the judge sends to the starter

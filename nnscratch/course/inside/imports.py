@@ -37,7 +37,7 @@ class Module:
 
 
 class OnlyAllowed:
-    """Refuse all imports that are not allowed. This is the first finder in ``sys.meta_path``."""
+    """Refuse all imports that are not allowed. The first finder in ``sys.meta_path`` has this class."""
 
     allowed = sys.stdlib_module_names | {"numpy", "nnscratch"}
 

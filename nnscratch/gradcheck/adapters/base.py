@@ -115,7 +115,7 @@ class Adapter:
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Any]:
-        """Return the learned arrays by name. They are the arrays that forward reads, not copies."""
+        """Return the learned arrays by name: the arrays that forward reads, and not copies of them."""
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def takes_context(function: Callable) -> bool:
 def class_adapter(cls: type, inputs: tuple) -> Adapter:
     """Return the adapter for a class whose forward and backward need no instance.
 
-    They are static methods or class methods, or their first argument is a context ``ctx``.
+    Forward and backward are static methods or class methods, or their first argument is a context ``ctx``.
 
     Raises
     ------

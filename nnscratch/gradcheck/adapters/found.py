@@ -28,8 +28,8 @@ class FoundParameter:
     gradients : list of (Steps, bool)
         The path to the array's gradient, and True if the gradient must be transposed. If backward returns this
         gradient, and does not store it in an object, the first step is ``("returned", None)``. Forward may use an array
-        several times, for example a shared embedding, and the code may store one gradient for each use. Then the list
-        has several paths, and the adapter adds these gradients.
+        several times, for example a shared embedding, and the code may store one gradient for each use. For such an
+        array, the list has several paths, and the adapter adds the gradients.
     number : bool
         True if the path leads to integers, a Python number or a read-only array. The check replaces this value by a
         float64 array that it can change.

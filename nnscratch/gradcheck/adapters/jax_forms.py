@@ -1,7 +1,7 @@
 """JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays.
 
-The adapter converts inputs and results between NumPy and JAX. It computes in float64, even if JAX is set to float32.
-This file uses JAX only if the user's code has imported it.
+The adapter converts inputs and results between NumPy and JAX. The code computes in float64, even if JAX is set to
+float32. This file uses JAX only if the user's code has imported it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
 
 
 class JaxAdapter(Adapter):
-    """A function of JAX arrays. Its gradient comes from ``jax.vjp``, which calls the user's custom_vjp if there is one.
+    """A function of JAX arrays. The gradient comes from ``jax.vjp``, which calls the user's custom_vjp if there is one.
 
     Examples
     --------

@@ -204,8 +204,8 @@ def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
 def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:
     """Assign the gradients to inputs if there are fewer gradients than inputs.
 
-    Compare the shapes first. If several assignments fit, choose the inputs that have the names of weights. If these do
-    not fit, avoid inputs that have the names of targets, and prefer the first inputs.
+    Compare the shapes first. If several assignments fit, choose the inputs that have the names of weights. If these
+    inputs do not fit, avoid inputs that have the names of targets, and prefer the first inputs.
     """
     match.surplus, gradients = gradients[len(floats) :], gradients[: len(floats)]
     count = len(gradients)

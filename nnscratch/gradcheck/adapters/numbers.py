@@ -1,7 +1,7 @@
 """Inputs that are Python numbers or lists of numbers.
 
-The checker needs arrays whose elements it can change. So it copies the numbers into arrays. When it calls the code, it
-converts these arrays back to numbers.
+The checker needs arrays whose elements it can change. So the checker copies the numbers into arrays, and converts the
+arrays back to numbers when it calls the code.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Step(NamedTuple):
 
 
 def simple_steps(step: dis.Instruction) -> list[Step]:
-    """Return the `Step` of an instruction. Since Python 3.13, an instruction can load two names. Then return two."""
+    """Return the `Step` of an instruction, or two steps if the instruction loads two names (since Python 3.13)."""
     if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):
         first = step.is_jump_target  # a jump to this instruction is a jump to its first step
         return [Step("LOAD_FAST", name, 1, first and k == 0) for k, name in enumerate(step.argval)]
@@ -158,8 +158,8 @@ def gradients_of_outside(
 
     An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
     ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
-    show which gradient belongs to such an array. If there is such a gradient, the other gradients belong to inputs only
-    if their names show this. For example, after ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
+    show which gradient belongs to such an array. If a gradient belongs to such an array, the others belong to inputs
+    only if their names show it. For example, after ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
 
     Examples
     --------

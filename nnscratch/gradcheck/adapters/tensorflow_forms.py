@@ -1,6 +1,6 @@
 """TensorFlowAdapter: functions of tensors, custom gradients, and Keras layers.
 
-The adapter makes a float64 copy of a Keras layer, with the same weights. It calls a function of tensors with float64
+The adapter makes a float64 copy of a Keras layer, with the same weights. A function of tensors gets float64
 tensors. This file uses TensorFlow only if the user's code has imported it.
 """
 
@@ -33,7 +33,7 @@ def is_layer(tf: Any, subject: Any) -> bool:
 
 
 class TensorFlowAdapter(Adapter):
-    """A Keras layer or a function of tensors. Its gradient comes from ``tf.GradientTape``.
+    """A Keras layer or a function of tensors. The gradient comes from ``tf.GradientTape``.
 
     Inputs may be tensors or NumPy arrays.
 

@@ -221,7 +221,7 @@ def set_data(nest: Any, array: Any) -> None:
 
 
 def new_leaves(nest: Any, array: Any) -> Any:
-    """Return new values whose ``data`` are the elements of `array`. They are nested like the values of `nest`."""
+    """Return new values whose ``data`` are the elements of `array`. The new values are nested like `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
             new_leaves(item, part) if values_in(item) else item

@@ -1,4 +1,4 @@
-"""The judge: the process that decides the verdict. It never imports the student's file.
+"""The judge: the process that decides the verdict, and that never imports the student's file.
 
 The worker is the process that runs the student's file. The judge draws the inputs and sends them to the worker. The
 worker runs `check_gradients` on the student's code, and sends the report back. If the verdict of this report is not

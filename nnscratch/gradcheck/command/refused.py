@@ -1,4 +1,4 @@
-"""The error for code that cannot be checked. It is in a separate file, so that other files can import it quickly."""
+"""The error for code that cannot be checked. This class has its own file, so that other files can import it quickly."""
 
 
 class Refused(Exception):

@@ -54,7 +54,7 @@ def as_json(path: str, verdict: str, results: list[Result]) -> str:
 
 
 def report_dict(report: Any) -> dict[str, Any] | None:
-    """Return a report as a dictionary. Its item "entries" is a dictionary too: its keys are the names of the arrays."""
+    """Return a report as a dictionary. Its item "entries" is a dictionary whose keys are the names of the arrays."""
     if report is None:
         return None
     found = report.as_dict()

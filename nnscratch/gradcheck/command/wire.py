@@ -1,7 +1,7 @@
 """Messages between the judge and the worker, as JSON followed by raw bytes.
 
-A message consists of None, numbers, texts and arrays, nested in dictionaries, lists and tuples. It is not pickled, so
-reading a message cannot run code. A frame is a message as bytes:
+A message consists of None, numbers, texts and arrays, nested in dictionaries, lists and tuples. Messages are not
+pickled, so reading a message cannot run code. A frame is a message as bytes:
 
     8 bytes    length of the header
     8 bytes    length of the body
@@ -59,7 +59,7 @@ def pack(message: Any) -> tuple[bytes, bytes]:
 
 
 def unpack(header: bytes, body: bytes) -> Any:
-    """Return the message. Its arrays are new and writable.
+    """Return the message, with new and writable arrays.
 
     Raises
     ------

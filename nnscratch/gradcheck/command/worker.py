@@ -85,7 +85,7 @@ def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[Base
 def private_pipes() -> tuple[Any, Any]:
     """Return the pipes from and to the judge, and connect the standard streams to the null device.
 
-    Then the student's code cannot read the judge's requests, and the judge does not get the text that the code prints.
+    So the student's code cannot read the judge's requests, and the judge does not get the text that the code prints.
     If the code reads from the standard input, Python raises EOFError.
     """
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
