@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,3 +42,20 @@ class Callback:
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Called at the end of `fit`, also if training ended with an error."""
+
+
+@contextlib.contextmanager
+def call_on_fit_end(trainer: Trainer) -> Iterator[None]:
+    """At the end of the ``with`` block, call ``on_fit_end`` of every callback, even if training or a callback fails.
+
+    If several callbacks raise an error, the traceback shows every error. Processes that train together then wait for
+    each other: none of them may read a checkpoint while rank 0 writes it.
+    """
+    with contextlib.ExitStack() as at_end:  # calls the functions in the opposite order
+        try:
+            yield
+        finally:
+            if trainer.together is not None:
+                at_end.callback(trainer.together.communicator.Barrier)
+            for callback in reversed((*trainer.callbacks, *trainer.bar)):
+                at_end.callback(callback.on_fit_end, trainer)

@@ -20,7 +20,7 @@ from ..optim.lr_scheduler import LRScheduler
 from . import checkpoint
 from .accumulate import Part, scaled
 from .async_steps import AsyncSteps
-from .callback import Callback
+from .callback import Callback, call_on_fit_end
 from .callbacks import automatic_bar
 from .divergence import clip_if_finite, explain_divergence
 from .epochs import BatchGenerators, remaining_steps, steps_in_epoch, total_steps
@@ -117,7 +117,7 @@ class Trainer:
         self.max_norm, self.clip_value = max_norm, clip_value
         self.accumulate = positive_int("accumulate", accumulate)
         self.callbacks, self.progress = callbacks, flag("progress", progress)
-        self._bar: tuple[Callback, ...] = ()
+        self.bar: tuple[Callback, ...] = ()
         self.steps_done, self.total_steps, self.targets = 0, 0, 0
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch
@@ -221,29 +221,24 @@ class Trainer:
         self.model.train()
         self.criterion.train()
         self.recorded.start_clock()
-        self._bar = automatic_bar(self)
+        self.bar = automatic_bar(self)
         self.call("on_fit_start")
-        try:
-            with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
-                for batches_of_step in remaining_steps(self, batches):
-                    self._enqueue(batches_of_step)
-                    self.recorded.update_seconds()
-                    self.call("on_step_end")
+        with call_on_fit_end(self), end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
+            for batches_of_step in remaining_steps(self, batches):
+                self._enqueue(batches_of_step)
+                self.recorded.update_seconds()
+                self.call("on_step_end")
+                stop = reason_to_stop(self)
+                # No validation after Ctrl-C, so that a resumed run validates at the usual steps only.
+                last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
+                if valid is not None and (self.steps_done % evaluate_every == 0 or last):
+                    validate(self, valid, epoch=self.steps_done / steps_per_epoch)
+                    self.call("on_validation_end")
                     stop = reason_to_stop(self)
-                    # No validation after Ctrl-C, so that a resumed run validates at the usual steps only.
-                    last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
-                    if valid is not None and (self.steps_done % evaluate_every == 0 or last):
-                        validate(self, valid, epoch=self.steps_done / steps_per_epoch)
-                        self.call("on_validation_end")
-                        stop = reason_to_stop(self)
-                    if stop is not None:
-                        break
-                history = self.history  # waits for the steps enqueued on a GPU
-                history.update_seconds()
-        finally:
-            self._end(*self.callbacks, *self._bar)
-            if self.together is not None:
-                self.together.communicator.Barrier()  # no rank may read a checkpoint while rank 0 writes it
+                if stop is not None:
+                    break
+            history = self.history  # waits for the steps enqueued on a GPU
+            history.update_seconds()
         return history
 
     def _start(self, *batches: Any) -> None:
@@ -252,17 +247,9 @@ class Trainer:
         if self.together is not None:
             self.together.start(self, *batches)
 
-    def _end(self, *callbacks: Callback) -> None:
-        """Call ``on_fit_end`` of every callback, even if one of them raises. The traceback then shows every error."""
-        if callbacks:
-            try:
-                callbacks[0].on_fit_end(self)
-            finally:
-                self._end(*callbacks[1:])
-
     def call(self, event: str) -> None:
         """Call one method of every callback."""
-        for callback in (*self.callbacks, *self._bar):
+        for callback in (*self.callbacks, *self.bar):
             getattr(callback, event)(self)
 
     @property
