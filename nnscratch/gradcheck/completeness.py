@@ -103,7 +103,7 @@ def completeness_traps(
             why = "their names or the places where they are stored"
         report.notes.append(f"{listed(noted)}: treated as constant, because of {why}")
     if restricted and missing:
-        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not contain it")
+        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= selects other arrays")
         return []
     kind, severity = "no gradient found", "incomplete"
     traps = [

@@ -107,9 +107,8 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding errors of float64.
 
-        The noise is measured once, at the first call. Call this method only if a gradient looks wrong, and if some
-        derivatives needed more than the first step of the finite differences, or are zero. Otherwise, noise cannot be
-        the reason for a wrong verdict.
+        The noise is measured once, at the first call. If finite differences gave all derivatives at the first step, and
+        no derivative is zero, noise cannot be the reason for a wrong verdict. In this case, do not call this method.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)

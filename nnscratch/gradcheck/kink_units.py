@@ -7,9 +7,9 @@ have a kink at the same point, backward may use a different slope for each unit.
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
 Here g_start is the gradient at a nearby point, where no unit lies on a kink. J_u is the jump of the gradient if only
-unit u moves from one side of its kink to the other. The same theta must explain the gradients of all arrays, for
-several values of dy, the gradient with respect to the outputs. To find the jumps, this file runs backward at nearby
-points:
+unit u moves from one side of its kink to the other. The same theta must explain the gradients of all arrays. It
+must also explain them for several values of dy, which is the gradient with respect to the outputs. To find the jumps,
+this file runs backward at nearby points:
 
 1  If an element of the gradient has only two different values at these points, it depends on one unit. At the kink, the
    element must lie between the two values.

@@ -92,8 +92,8 @@ def settle_kinks(
        If they disagree, the verdict stays unchanged.
     2. A sum inside forward may be exactly zero, as x w is in the example. Change each of these sums separately
        (zero_units.py).
-    3. Otherwise compare the gradients from backward at nearby points. They show how much the gradient jumps at the kink
-       of each unit (kink_units.py).
+    3. If step 2 does not decide, compare the gradients from backward at nearby points. They show how much the gradient
+       jumps at the kink of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find, for each element, the smallest and the largest gradient
        at nearby points. These points do not show every combination of slopes. So make the range between the two values
        wider, at most three times as wide, and accept an element inside the wider range. If another element looks wrong,

@@ -25,7 +25,7 @@ SETTINGS = frozenset(
     "samples hyper config options y t ts h state states hidden cell memory carry prev previous initial".split()
 )
 WEIGHTS_ONLY = frozenset("w b weight weights bias biases theta".split())  # these words are never the name of a setting
-# A name of a weight that contains one of these words is the name of a setting: class_weights are not learned.
+# Together with one of these words, a word such as "weights" is the name of a setting: class_weights are not learned.
 WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".split())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import backend
 
-ABSENT = object()  # the value of an attribute, cell or variable that does not exist
+ABSENT = object()  # stands for the value of an attribute or a variable that does not exist
 PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # these types are not arrays
 
 

@@ -11,8 +11,8 @@ adds. If the bound is too large, `estimate` tries smaller steps. If |x| is small
 
 A kink is a point at which f has two different one-sided derivatives, and therefore no derivative. Where f is smooth,
 |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or from noise. Suppose
-that D+ and D- still differ at a step h that is smaller than |x| and smaller than the array's typical |x|. Then x lies
-on a kink, and every value between D- and D+ is accepted as the derivative.
+that D+ and D- still differ at a step h that is smaller than |x| (if x is not 0) and smaller than the typical |x| of the
+array. Then x lies on a kink, and every value between D- and D+ is accepted as the derivative.
 
 A function that rounds its values may not change at all for a small h. Therefore `estimate` accepts a derivative of zero
 only if the larger steps that it tried before give zero too.

@@ -97,7 +97,7 @@ class Search:
     borrowed : set of Steps
         The places in `produced` whose array shares memory with an input x, or with dx. For example, after
         ``self.dw = self.x`` in backward, self.dw is a borrowed array. A borrowed array counts as the gradient of a
-        parameter only if the whole names fit, as ``fc1.dW`` fits ``fc1.W``, but not ``W`` (`closeness` 2 or 3).
+        parameter only if all words of both names fit (`closeness` 2 or 3): ``fc1.dW`` fits ``fc1.W``, but not ``W``.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -133,7 +133,7 @@ class Search:
         for steps, value in Snapshot(adapter.surplus).places:
             self.produced[(("returned", None), *steps[1:])] = copies.setdefault(id(value), copied(value))
         self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
-        changed = [k for k in self.candidates if k in self.produced]  # gradients, or else weights that backward updates
+        changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
         if changed and not self._moves(*changed):
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
         elif len(changed) > 1:
@@ -237,7 +237,7 @@ class Search:
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
                     if gradient not in self.candidates or not self._moves(gradient):
                         ranked.setdefault(rank, []).append(gradient)
-        least = 3 if is_outside(steps) and np.ndim(value) else 4  # 3 accepts self.cache["dW"] for a global W
+        least = 3 if is_outside(steps) and np.ndim(value) else 4  # self.cache["dW"] for a global W has the rank 3
         if not ranked or (careful and max(ranked) < least):
             return None
         if is_outside(steps) and not self._moves(steps):  # skip a global W that forward does not read
@@ -251,11 +251,11 @@ class Search:
         if len(fitting) == 1:
             others = " and ".join(gradient_name(g) for g in options if g not in fitting)
             self.adapter.add_note(
-                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} also has a fitting "
-                f"name, but wrong values"
+                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; the name of {others} fits "
+                f"too, but the values are wrong"
             )
             return fitting[0]
-        self.adapter.add_note(f"{names} both have a name that fits the gradient of {place_name(steps)}")
+        self.adapter.add_note(f"{names} have names that fit the gradient of {place_name(steps)}")
         return fitting[0] if fitting else None
 
     def _value(self, gradient: Steps) -> Any:

@@ -52,9 +52,9 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
     """Yield, for each entry, its first diagnoses as tuples (diagnosis, first, later).
 
     If several arrays have the same mistake with the same evidence, the report shows the evidence only for the first of
-    these arrays. In the tuple of this array, `first` is "", and `later` lists the names of the other arrays. If the
-    mistake of one of the other arrays is at another line of code, the line follows the name: "b [layers.py:12: ...]".
-    In the tuple of each other array, `first` is the name of the first array, and `later` is empty.
+    these arrays. For example, suppose that W and b have the same mistake. For W, `first` is "", and `later` is ["b"].
+    For b, `first` is "W", and `later` is empty. If the mistake of b is at another line of code, `later` also shows this
+    line: ["b [layers.py:12: ...]"].
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

@@ -145,7 +145,7 @@ class Projection:
                     array[...] = old
 
     def replaced_parameters(self) -> list[str]:
-        """Return the names of the parameters that are another array now than at the start of the check."""
+        """Return the names of the parameters whose array the code has replaced since the start of the check."""
         now = self.adapter.parameters()
         taken = {id(v) for v in self.adapter.float_inputs().values()}
         own = [name for name, v in self.variables.items() if id(v) not in taken]

@@ -4,7 +4,7 @@
     Forward returns NaN, or a view of its input.
     Backward writes into its inputs, into dy or into parameters.
     Backward overwrites a gradient instead of adding to it.
-    Backward stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy.
+    Backward stores another array, instead of a copy, as the gradient of a parameter: for example self.dw = self.x.
     Backward does not use the values that forward saved for it.
     A gradient has a different shape or dtype than its array, or contains NaN.
 

@@ -157,9 +157,9 @@ class Adapter:
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
     def choose_outputs(self, ys: tuple, taken: int) -> UsedOutputs:
-        """Choose the outputs to check for a backward that takes `taken` gradients, fewer than there are outputs.
+        """Choose the outputs to check if backward does not take a gradient for each output.
 
-        Add a note to the report if some outputs are not checked.
+        `taken` is the number of gradients that backward takes. If some outputs are not checked, add a note.
         """
         used = used_outputs(ys, taken, self.adds_loss)
         if len(used.checked) < len(ys):

@@ -158,8 +158,8 @@ def gradients_of_outside(
 
     An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
     ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
-    show which gradient belongs to such an array. If a gradient belongs to such an array, the others belong to inputs
-    only if their names show it. For example, after ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
+    show which gradient belongs to such an array. If there is such a gradient, another gradient belongs to an input only
+    if the name of the gradient shows it. For example, after ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
 
     Examples
     --------

@@ -42,9 +42,10 @@ def losses_of(ys: tuple) -> list[int]:
 
 
 def used_outputs(ys: tuple, count: int, with_loss: bool) -> UsedOutputs:
-    """Choose the outputs for a backward that takes `count` gradients, fewer than there are outputs.
+    """Choose the outputs to check if backward does not take a gradient for each output.
 
-    If `with_loss` is True, backward adds the gradients of the losses among the outputs.
+    `count` is the number of gradients that backward takes. If `with_loss` is True, backward adds the gradients of the
+    losses among the outputs.
 
     Examples
     --------

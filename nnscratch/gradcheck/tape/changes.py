@@ -53,9 +53,10 @@ def change_path(j: int, L: Callable) -> Callable:
 
 
 def replace_factor(j: int, other: int, value: Any) -> Callable:
-    """Return a function for `Tape.changes`: a product u v, in which the gradient of u contains `value` instead of v.
+    """Return a function for `Tape.changes` that computes a product u v with a wrong gradient of u.
 
-    `j` is the index of the operand u, and `other` is the index of the operand v.
+    This gradient contains `value` instead of v. `j` is the index of the operand u, and `other` is the index of the
+    operand v.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -264,17 +264,17 @@ def test_derivatives_decide_between_two_names():
     layer = Layer(stores(dw=lambda layer, dy: 2 * dw(layer, dy), grad_w=dw, db=db))
     found, notes = pairs(layer)
     assert found == {"w": ["self.grad_w"], "b": ["self.db"]}
-    assert len(notes) == 1 and notes[0].startswith("self.grad_w is the gradient of self.w; self.dw also has")
+    assert len(notes) == 1 and notes[0].startswith("self.grad_w is the gradient of self.w; the name of self.dw fits too")
 
 
 def test_two_names_that_derivatives_do_not_decide():
     layer = Layer(stores(dw=dw, grad_w=dw, db=db))
     found, notes = pairs(layer)
     assert found == {"w": ["self.dw"], "b": ["self.db"]}
-    assert notes == ["self.dw and self.grad_w both have a name that fits the gradient of self.w"]
+    assert notes == ["self.dw and self.grad_w have names that fit the gradient of self.w"]
     layer = Layer(stores(dw=lambda layer, dy: 2 * dy, grad_w=lambda layer, dy: 3 * dy, db=db))
     found, notes = pairs(layer)
-    assert found == {"b": ["self.db"]} and len(notes) == 1 and "both have a name" in notes[0]
+    assert found == {"b": ["self.db"]} and len(notes) == 1 and "have names that fit" in notes[0]
 
 
 def test_a_gradient_that_backward_forgets_keeps_its_name():
