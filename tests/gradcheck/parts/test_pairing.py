@@ -264,7 +264,7 @@ def test_derivatives_decide_between_two_names():
     layer = Layer(stores(dw=lambda layer, dy: 2 * dw(layer, dy), grad_w=dw, db=db))
     found, notes = pairs(layer)
     assert found == {"w": ["self.grad_w"], "b": ["self.db"]}
-    assert len(notes) == 1 and notes[0].startswith("self.grad_w is the gradient of self.w; the name of self.dw fits too")
+    assert len(notes) == 1 and notes[0].startswith("self.grad_w is the gradient of self.w; the name of self.dw")
 
 
 def test_two_names_that_derivatives_do_not_decide():
