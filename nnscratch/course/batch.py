@@ -99,7 +99,7 @@ def mark_all(
     ------
     ValueError, OSError
         `submissions` contains no folder, `only` names an exercise that the course does not have, or there is no sandbox
-        here.
+        here and `trust` is False.
     """
     tasks = [course.task(name) for name in only] or list(course.tasks)
     students = students_in(submissions)
@@ -151,7 +151,8 @@ def mark_one(
     Raises
     ------
     ValueError, OSError
-        `folder` is not a folder, `only` names an exercise that the course does not have, or there is no sandbox here.
+        `folder` is not a folder, `only` names an exercise that the course does not have, or there is no sandbox here
+        and `trust` is False.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")

@@ -160,7 +160,7 @@ def mark_parts(box: Box, task: Task, source: str, seed: int) -> list[PartMark]:
         if problem is None:
             problem = problem_of(box, exercise, part, seed, source)
             if box.failed:
-                stopped = NotYet("Not checked: the process of your file ended during the check of the previous part.")
+                stopped = NotYet("Not checked: the process of your file ended during the check of an earlier part.")
         marks.append(none_of(part, task, problem) if problem is not None else all_of(part, task))
     return marks
 

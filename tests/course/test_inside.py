@@ -155,7 +155,7 @@ def test_a_part_after_the_end_of_the_process_is_not_checked(monkeypatch, mark):
     ended = [isinstance(part, Gradients) for part in exercise.parts].index(True)
     assert "its process ended" in marks[ended].headline
     for after in marks[ended + 1 :]:
-        assert after.headline == "Not checked: the process of your file ended during the check of the previous part."
+        assert after.headline == "Not checked: the process of your file ended during the check of an earlier part."
 
 
 def test_only_a_file_that_was_changed_is_run():

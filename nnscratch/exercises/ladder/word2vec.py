@@ -6,7 +6,7 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def case(V, D, K):
-    """Return a function that draws vectors, the id of the outside word, and K other ids. The first two are equal."""
+    """Return a function that draws vectors, the id of the outside word, and K other ids, of which two are equal."""
 
     def draw(rng):
         outside = int(rng.integers(V))

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_gradcheck(arguments: argparse.Namespace) -> int:
     """Check a file or one of its layers, print the result, and return the exit code."""
     if not 0 < arguments.seconds < math.inf:
-        raise ValueError(f"seconds must be above 0, got {arguments.seconds}")
+        raise ValueError(f"seconds must be a finite number above 0, got {arguments.seconds}")
     try:
         path, name = split_subject(arguments.subject)
         given = given_values(arguments)

@@ -102,9 +102,9 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments up to the last argument that is required or given by the user.
+    """Return the arguments up to the last one that needs a value. The arguments after this one keep their defaults.
 
-    The arguments after this one keep their defaults.
+    An argument needs a value if it is required, if the user gave one, or if it is a target with the default None.
     """
     named = given.shapes.keys() | given.values.keys()
     needed = [

@@ -36,7 +36,7 @@ def frame(message: Any) -> bytes:
     Raises
     ------
     TypeError
-        The message contains a value of another type.
+        The message contains a value that cannot be sent: see the docstring of this module.
     BadMessage
         The message is too large.
     """

@@ -138,7 +138,7 @@ class Service:
     def describe(self, names: list[str]) -> dict[str, Any]:
         """Return the kind of the code to check, and its arguments.
 
-        `names` are the names in the file of a class, of a function, or of forward, backward and perhaps the cost.
+        `names` contains one name or several names: a class, a function, or forward, backward and perhaps the cost.
         """
         parts = [self.load(name) for name in names]
         found, made = parts[0], parts[0]
@@ -166,7 +166,7 @@ class Service:
     def check(self, names: list[str], candidates: list[dict], seed: int, options: dict[str, Any]) -> dict[str, Any]:
         """Check the code. Return the index of the candidate that was used, and the parts of the report.
 
-        `candidates` are lists of values for all arguments. The check uses the first candidate that forward accepts.
+        Each of `candidates` contains values for all arguments. The check uses the first candidate that forward accepts.
         """
         build, inputs, number = self._first_that_runs(names, candidates, seed)
         best = None
@@ -353,7 +353,7 @@ def named_parameters(subject: Any) -> list[Any]:
 
 
 def call_forward(subject: Any, inputs: tuple) -> Any:
-    """Run the forward of any form of code. If it does not accept float64, use float32 inputs."""
+    """Run the forward of code that `build_subject` returned. If forward does not accept float64, use float32 inputs."""
     with np.errstate(all="ignore"):
         try:
             return make_adapter(subject, inputs).run()

@@ -17,7 +17,8 @@ these words:
     iteration     one run of the body of a loop in the user's code. Reports, and some names in this folder, call an
                   iteration a round
     family        the executions of one operation in a loop: a list with one `Node` for each iteration
-    nodes, j      an operand or a result: `nodes` is a family, and j is the index of the operand, or -1 for the result
+    nodes, j      together, they name an operand or a result: `nodes` is the family of the operation, and j is the
+                  index of the operand, or -1 for the result
     edge          an operand or a result; in backward, a gradient passes along each edge
     occurrence    one use of a differentiated array as an operand; in x @ w + h @ w, the array w has two occurrences
     path          the edges through which a gradient passes from f to an array

@@ -28,7 +28,8 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-# The limit for the number of elements that are read and written, in all runs. Each operation adds 200 to the number.
+# The limit for the cost of all runs together. The cost of a run is the number of elements that its operations read and
+# write, plus 200 for each operation.
 BUDGET = 40_000_000
 RANK = 8.0  # the rank of all mistakes that this search finds; most other searches find mistakes with a rank below 8
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code

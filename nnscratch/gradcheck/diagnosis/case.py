@@ -75,7 +75,7 @@ class Case:
 
     @property
     def misfit_unit(self) -> str:
-        """A text for the report that names the size by which `misfit` divides a difference."""
+        """A misfit is a difference, divided by a size. This text names the size in the report."""
         return "the size of the gradient"
 
     def largest_difference(self, misfit: float) -> str:

@@ -9,9 +9,9 @@ Let g be the true gradient of an array u inside forward, and let c be a wrong gr
 
     evidence    a text in which used_gradients.py replaces "%u" by the name of u
     changes     the arrays c - g, one for each iteration of a loop, if `free` is False
-    free        if True, `changes` are other arrays t, and c = g + k t with a number k that used_gradients.py computes.
-                Then g = c - k t, so the wrong gradient c lacks the term -k t. In the evidence, used_gradients.py
-                replaces "%c" by -k, the factor of this term
+    free        if True, `changes` are arrays t, and the wrong gradient is c = g + k t, with a number k that
+                used_gradients.py computes. So c lacks the term -k t: the true gradient g is the sum of c and this term.
+                In the evidence, used_gradients.py replaces "%c" by -k, the factor of this term
 
 The functions share two arguments:
 
@@ -217,11 +217,12 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 
 
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
-    """Return a text for the report that says which of the arrays `name` and `other` the gradient of an array u needs.
+    """Return a text for the report: the gradient of an array u contains one of two arrays, but needs the other one.
 
-    `readers` are the expressions of forward that read u. If only one of `name` and `other` occurs in these
-    expressions, the gradient needs this array. If both occur, and one name contains the other name, as `exp(h)`
-    contains `h`, the gradient needs `exp(h)`. In all other cases, the text names both possibilities.
+    The two arrays are called `name` and `other`. `readers` are the expressions of forward that read u. If only one of
+    `name` and `other` occurs in these expressions, the gradient needs this array. If both occur, and one name contains
+    the other name, as `exp(h)` contains `h`, the gradient needs `exp(h)`. In all other cases, the text names both
+    possibilities.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

@@ -84,7 +84,7 @@ class DirectionalCase(Case):
     def observe(self, array: np.ndarray) -> np.ndarray:
         """For each direction v, return the sum of the products of the elements of `array` and v.
 
-        If `array` is the gradient of the weighted sum of the outputs, the result is its derivative along v.
+        If `array` is the gradient of the weighted sum of the outputs, the result is the derivative of this sum along v.
         """
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 

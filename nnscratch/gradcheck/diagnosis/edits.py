@@ -200,7 +200,8 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
     factors : dict
         The arrays and numbers that may be a missing factor. The keys are their names.
     whole : bool
-        True if `node` is the whole right-hand side of a statement.
+        True if `node` is the value that a statement assigns or returns. In ``return dx, dw``, each item of the tuple
+        counts as such a value.
     """
     yield from other_variables(node, known)
     yield from other_operations(node)
@@ -214,7 +215,7 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield changes that replace a variable by another variable, by its square, and by its transpose: see `changes`."""
+    """Yield changes that replace a variable v by another variable, by v ** 2 or by v.T, and v.T by v: see `changes`."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:

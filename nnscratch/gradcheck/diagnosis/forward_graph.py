@@ -48,8 +48,8 @@ class ForwardGraph:
         an active operand. In both dictionaries, the key of an array is its `content_key`.
     can_be_wrong : set of (tuple, int), or None
         Operands and results, as pairs (key in `families`, j), where j is the index of the operand, or -1 for the
-        result. If one mistake of backward explains all wrong gradients, it is a wrong gradient of one of them. None if
-        the gradient of any operand or result may be wrong.
+        result. If one mistake of backward explains all wrong gradients, the mistake is a wrong gradient of one of
+        these operands or results. None if the gradient of any operand or result may be wrong.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
@@ -168,7 +168,7 @@ class ForwardGraph:
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (nodes, j, name) for every active operand, and for the result of every operation that has one.
+        """Yield (nodes, j, name) for every active operand, and for every result of an operation with an active operand.
 
         An operand is active if it depends on a differentiated array. `nodes` are the executions of one operation in all
         iterations of a loop, and `j` is the index of the operand, or -1 for the result. If the operand is a
@@ -204,8 +204,9 @@ class ForwardGraph:
     def is_bias(self, nodes: list[Node], j: int) -> bool:
         """Return True if operand `j` of `nodes` is a bias: a differentiated array that forward adds with broadcasting.
 
-        If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias is a
-        differentiated array that forward only adds, to a sum that contains a matrix product.
+        If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias must meet
+        two other conditions: forward only adds or subtracts the array, and the other operand here is a matrix product,
+        or a sum that contains a matrix product.
         """
         name, node = self.variable_name(nodes, j), nodes[0]
         if name is None or node.name not in ("add", "subtract"):

@@ -66,7 +66,8 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             if tester.usable:
                 try_hypotheses(cases, graph, tester, report.notes)
                 if tester.fixed and not all(case.found for case in cases.values()):
-                    # The tester kept the maximum of each softmax constant. Backward may differentiate it, so try again.
+                    # In these tests, the maximum that a softmax subtracts was a constant. Backward may differentiate
+                    # this maximum, so test the hypotheses again.
                     tape.skipped -= tester.fixed.keys()
                     tester.fixed = {}
                     try_hypotheses(cases, graph, tester, report.notes)

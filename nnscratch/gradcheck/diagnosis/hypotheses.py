@@ -39,7 +39,8 @@ from .directional_case import DirectionalCase
 # Two derivatives along a direction count as equal if they differ by less than this fraction of backward's error.
 MAX_SLOPE_MISFIT = 1e-4
 DRAWS = 5  # the number of random directions that are drawn; the direction with the largest error of backward is used
-# The limit for the number of elements that are read and written, in all runs. Each operation adds 200 to the number.
+# The limit for the cost of all runs together. The cost of a run is the number of elements that its operations read and
+# write, plus 200 for each operation.
 BUDGET = 80_000_000
 
 

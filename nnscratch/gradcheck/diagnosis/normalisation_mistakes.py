@@ -1,7 +1,7 @@
 """Hypotheses about normalisation: backward uses a wrong mean or deviation, or differentiates a constant.
 
-For example, a student of batch normalisation divides by the variance instead of the standard deviation, or takes the
-means of backward over axis 1, although forward takes them over axis 0.
+For example, a student of batch normalisation divides by the variance instead of the standard deviation. Or the means in
+backward are over axis 1, although the means in forward are over axis 0.
 
 Batch normalisation and similar layers compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
 let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. The increment of an array

@@ -31,7 +31,7 @@ def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) ->
             unknown = node.operand_names[j] == f"operand {j + 1}"
             same_call = made is not None and users_calls(node) == users_calls(made)
             if made is not None and same_call and is_inside_numpy(node):
-                # The variable of the user's code does not get this result, but the result of a later operation.
+                # In v = x.var(), the user's variable v gets the result of the last operation. `made` is an earlier one.
                 name, made.result_name = formulas[made.number], None
             elif made is not None and unknown:
                 name = made.expression if same_call else made.result_name or formulas[made.number]

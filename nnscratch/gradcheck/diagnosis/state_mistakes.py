@@ -98,9 +98,10 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 def kept_sum(graph: ForwardGraph, uses: Uses) -> dict[int, Callable]:
     """Return the changes of forward for this mistake: the loop of backward contains ``dh = dh + ...``.
 
-    The true gradients of the changed forward are those that the wrong backward returns. Backward adds the gradient of
-    the next state to the gradient of each state. The changed forward adds the increment of each state to the increment
-    of the next state. An increment is a value minus the value in the first forward pass.
+    The true gradients of the changed forward are those that the wrong backward returns. With this mistake, the gradient
+    of each state contains the gradient of the next state as an additional term. So in the changed forward, the
+    increment of each state contains the increment of the previous state as an additional term. An increment is a value
+    minus the value in the first forward pass.
     """
     (readers, j), moved = uses[0], {}
     makers = [graph.producer(later.operands[j], later.number) for later in readers[1:]]

@@ -28,7 +28,7 @@ from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
 MAX_SIZE = 130  # arrays with more than MAX_SIZE elements are not tested
-MIN_ROWS = 4  # the smallest number of directions along which backward must be wrong; otherwise no formula is tested
+MIN_ROWS = 4  # a formula is tested only if backward is wrong along at least MIN_ROWS directions
 Found = tuple[float, str, str]
 
 

@@ -101,10 +101,10 @@ def with_origin(graph: ForwardGraph, w: Windows, origin: np.ndarray) -> dict[int
 def other_positions(
     positions: np.ndarray, whole: tuple[int, ...], shape: tuple[int, ...]
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield (description, mistake, positions) for a smaller array that forward copied into a larger array.
+    """Yield (description, mistake, wrong positions) for a smaller array that forward copied into a larger array.
 
-    Backward must copy the gradient of the smaller array out of the gradient of the larger array. In each tuple,
-    `positions` are wrong positions at which a backward may read.
+    Backward must copy the gradient of the smaller array out of the gradient of the larger array. Each tuple contains
+    wrong positions at which a backward may read.
 
     Parameters
     ----------

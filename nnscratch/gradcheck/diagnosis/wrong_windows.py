@@ -341,10 +341,10 @@ def move_window(
 ) -> Callable:
     """Return a function for `Tape.changes` that makes an operation read a window at a wrong position.
 
-    Operand `j` of the operation is a window of the array `name`. If the array changes, the window changes as
-    other elements of the array do: the elements at the flat indices `index`. If `other` is given, the operation is a
-    product u v, where u is operand `j` and v is the operand `other`. The gradient of v then contains `factor` instead
-    of u.
+    Operand `j` of the operation is a window of the array `name`. The changed operation adds the increment of other
+    elements of this array to the window: the elements at the flat indices `index`. If `other` is given, the operation
+    is a product u v, where u is operand `j` and v is the operand `other`. The gradient of v then contains `factor`
+    instead of u.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()
