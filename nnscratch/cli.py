@@ -267,7 +267,7 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     )
     stopped = run.train(resumed=arguments.resume, device=device, communicator=communicator)
     if not launch.is_rank_0(communicator):
-        return 0  # even after Ctrl-C: after any other code, mpiexec kills rank 0, which may still be writing files
+        return 0  # even after Ctrl-C: after another exit code, mpiexec would kill rank 0, which may still write files
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")

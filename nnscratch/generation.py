@@ -62,9 +62,9 @@ def generate(
         At 1, tokens are drawn with the model's probabilities. The smaller the value, the more often likely tokens are
         drawn. At 0, the most likely token is always taken.
     top_k : int, optional
-        Draw only from the k most likely tokens.
+        Draw only from the `top_k` most likely tokens.
     top_p : float, optional
-        Draw only from the fewest tokens whose probabilities sum to at least p.
+        Draw only from the smallest set of tokens whose probabilities sum to at least `top_p`.
     stop : str or iterable of str, optional
         Stop when the generated text contains this string, or when this token is drawn, such as ``"<eos>"``. The result
         does not contain it. `prompt` may contain it.
@@ -169,8 +169,8 @@ def _draw(
 ) -> Iterator[list[int]]:
     """Yield the next token of each of `count` texts, `max_tokens` times.
 
-    `never` is the id of a token that must not be drawn, or None. Token ids of `vocabulary` or more are not drawn
-    either: the tokenizer does not know them.
+    `never` is the id of a token that must not be drawn, or None. `vocabulary` is the number of tokens that the
+    tokenizer knows. If it is given, ids from this number on are not drawn either.
     """
     check_instance("generate", "model", model, Module)
     positive_int("max_tokens", max_tokens)

@@ -125,8 +125,8 @@ def one_thread_trains(*outer: Module) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        Another thread is inside such a block, `eval_mode` or `eval_with_backward` with one of the modules, or with a
-        module inside them.
+        Another thread uses one of the modules, or a module inside them, in a block of `one_thread_trains`, `eval_mode`
+        or `eval_with_backward`.
     """
     block = threading.get_ident(), outer
     with _lock:
@@ -137,7 +137,7 @@ def one_thread_trains(*outer: Module) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            if block in _training:  # not after a fork in another thread
+            if block in _training:  # a fork in another thread has removed it
                 _training.remove(block)
 
 
@@ -180,7 +180,7 @@ def eval_with_backward(model: Module) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        Another thread uses the model in a Trainer, in `eval_mode` or in such a block.
+        Another thread uses the model in a Trainer, or in a block of `eval_mode` or `eval_with_backward`.
 
     Examples
     --------

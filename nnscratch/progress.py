@@ -51,7 +51,7 @@ class _Stream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def __eq__(self, other: Any) -> bool:  # tqdm.write clears a bar before it writes to the bar's stream
+    def __eq__(self, other: Any) -> bool:  # tqdm.write compares its stream with each bar's stream
         return self._stream == other
 
 

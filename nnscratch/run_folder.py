@@ -59,7 +59,7 @@ def remove_unfinished_files(folder: Path) -> None:
 
 @contextlib.contextmanager
 def ctrl_c_for_other_signals() -> Iterator[list[int]]:
-    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does, and are added to the list that it yields.
+    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does. The yielded list records these signals.
 
     So no work is lost when a batch system or a closed terminal ends the process. A signal that the process ignores,
     such as SIGHUP under ``nohup``, stays ignored. Python allows signal handlers in the main thread only. In any other

@@ -124,7 +124,7 @@ class Run:
         try:
             settings = asdict(self.config)
             self._write_json("config.json", settings | {"checksum": checksum(settings)}, exist_ok=False)
-        except FileNotFoundError:  # a process that trains here already has removed the unfinished file
+        except FileNotFoundError:  # another process trains here, and has removed this unfinished file
             raise FileExistsError(f"{self.folder / 'config.json'} exists") from None
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 

@@ -4,7 +4,7 @@
 
     repetition penalty r    If the text contains the token, its score s becomes s / r if s > 0, and r s otherwise.
     top-k                   Keep the k most likely tokens.
-    top-p                   Keep the fewest tokens whose probabilities sum to at least p.
+    top-p                   Keep the smallest set of tokens whose probabilities sum to at least p.
     min-p                   Keep the tokens whose probability is at least min_p times the largest probability.
 
 With scores x and temperature t, the probabilities are softmax(x / t). Each filter reads only the tokens that the filter

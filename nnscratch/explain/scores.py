@@ -55,7 +55,7 @@ def scores(model: Model, x: Array, target: Target, features: Array | None = None
     Raises
     ------
     TypeError, ValueError
-        x is not an array, y has none of the shapes above, or `target` is not in y.
+        x is not an array, y has none of the shapes above, or `target` is not an index of y.
 
     Examples
     --------

@@ -36,7 +36,7 @@ So A is 0, and dZ is 0 too.
 Dropout multiplies A by a mask M before the product with v. With B = A * M, forward computes o = B v. Let do be the
 gradient of o. Backward computes dv = B^T do, dB = do v^T and dA = dB * M. Without dropout, B is A.
 
-The sum over s in dZ is computed as the dot product of the rows do_t and o_t. They are equal:
+The sum over s in dZ is computed as the dot product of the rows do_t and o_t. This sum and this product are equal:
 
     sum_s dA_ts A_ts = sum_s dB_ts B_ts = do_t . sum_s B_ts v_s = do_t . o_t
 

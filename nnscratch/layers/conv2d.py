@@ -5,7 +5,8 @@
     forward     y[n, o, u, v] = b[o] + sum over c, i, j   w[o, c, i, j] x[n, c, u s + i d - p, v s + j d - p]
 
                 with stride s, dilation d and padding p; x is 0 outside the image. Let X = im2col(x), of shape
-                (K, H' W' N) with K = C k_h k_w, and let w be a matrix (O, K). The sum is then one matrix product:
+                (K, H' W' N) with K = C k_h k_w. Each column of X has the pixels of one window. Let w be a matrix
+                (O, K). The sum is then one matrix product:
 
                 Y = w X + b                     (O, H' W' N)
 

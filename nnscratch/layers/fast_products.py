@@ -172,9 +172,10 @@ def squares(x: Array) -> Array:
 def row_means(x: Array) -> Array:
     """``x.mean(axis=-1, keepdims=True)``, on a CPU computed as a product with a vector, as in `row_sums`.
 
-    Every element of the vector is 1/P, where P is a power of two, and the product is divided by D/P. So the mean of D
-    equal numbers is exactly this number. With elements 1/D, rounding would make the mean slightly different, and
-    LayerNorm would divide the difference by a standard deviation close to zero.
+    Every element of the vector is 1/P, where P is a power of two, and the product is divided by D/P. A product with 1/P
+    has no rounding error, so the mean of equal numbers with few digits, such as D ones, is exact. With elements 1/D,
+    rounding would make this mean slightly different, and LayerNorm would divide the difference by a standard deviation
+    close to zero.
 
     Parameters
     ----------

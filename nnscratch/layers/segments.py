@@ -105,7 +105,7 @@ def with_finite_padding(module: Module, x: Array, lengths: Any, padding_side: st
     largest = float(np.finfo(x.dtype).max) ** 0.4  # 3e15 in float32
     if backend.cheap_to_read(x) and (abs(x[padding]) <= largest).all():
         return x
-    return xp.where(padding[:, :, None] & ~(abs(x) <= largest), x.dtype.type(0), x)  # not <= is true for NaN too
+    return xp.where(padding[:, :, None] & ~(abs(x) <= largest), x.dtype.type(0), x)  # ~(... <= ...) is True for NaN
 
 
 def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | None:

@@ -104,7 +104,10 @@ class Windows:
         return columns.reshape(C * self.kernel[0] * self.kernel[1], -1)
 
     def col2im(self, columns: Array, out: Array, H: int, W: int) -> None:
-        """Add every element of `columns` to the pixel of `out`, (N, C, H + 2p, W + 2p), that im2col copies it from."""
+        """Add every element of `columns` to one pixel of `out`, (N, C, H + 2p, W + 2p).
+
+        It is the pixel that im2col copies to the place of this element.
+        """
         N, C = out.shape[:2]
         columns = columns.reshape(C, *self.kernel, *self.count(H, W), N)
         out = out.transpose(1, 2, 3, 0)  # (C, H + 2p, W + 2p, N), a view of the caller's array

@@ -168,7 +168,7 @@ class Optimizer:
     def check_settings(self) -> None:
         """Raise ValueError if a setting is out of range. `step` calls this, since you may change settings at any time.
 
-        A group must also have the same parameters and the names of the same settings as before.
+        A group must also have the same parameters as before, and settings with the same names.
 
         A subclass with further settings overrides this method.
         """

@@ -17,7 +17,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", ORANGE, "#F0E442", "#000000")
 MARKERS = "os^Dv*PX"
 LINES = ("-", "--", "-.", ":")
-MAP = "cividis"  # from dark to light, also for people with colour blindness and in black-and-white print
+MAP = "cividis"  # from dark to light, so it can be read with colour blindness and in black-and-white print
 SIGNED_MAP = "RdBu_r"  # blue below 0, white at 0, red above
 
 

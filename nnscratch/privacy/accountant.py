@@ -1,4 +1,4 @@
-"""The Renyi accountant: compute the epsilon of the steps of DP-SGD. A large epsilon is little privacy.
+"""The Renyi accountant: compute the epsilon of the steps of DP-SGD. A large epsilon means little privacy.
 
     mechanism   the sum of the clipped gradients of a random batch, plus noise N(0, (sigma C)^2): each example is in the
                 batch with probability q, independently of other examples (Poisson sampling), and the norm of its
@@ -121,7 +121,7 @@ def divergences(sample_rate: float, noise_multiplier: float) -> list[float]:
     """Return rdp(alpha) of one step for each alpha in `ORDERS`.
 
     If sigma is above `MUCH_NOISE` and q < 1, the result for each alpha that is not an integer is infinity. Epsilon is a
-    minimum over all alpha, so the integers alone give a valid epsilon. It is at most 5 % larger if it is below 20.
+    minimum over all alpha, so the integers alone give a valid epsilon. Below 20, it is at most 5 % too large.
     """
     much = at_least("noise_multiplier", noise_multiplier, 0) > MUCH_NOISE and _check_rate(sample_rate) != 1
     return [

@@ -82,7 +82,7 @@ class Place:
 
     @cached_property
     def expression(self) -> Any:
-        """The expression that failed, or the whole statement before Python 3.11, where the position is unknown."""
+        """The expression that failed. Before Python 3.11, its position is unknown, so this is the whole statement."""
         for node in self.nodes():
             position = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
             if position == self.position and not isinstance(node, ast.Expr):

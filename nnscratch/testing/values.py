@@ -106,7 +106,7 @@ def cause(yours: np.ndarray, right: np.ndarray, mistakes: Mapping[str, Any]) -> 
     if not np.isfinite(yours).all() or not np.isfinite(right).all():
         return ""
     if np.abs(yours - right).max() < SMALL * np.abs(right).max():
-        return "The difference is as small as the rounding of float32: is a part of it computed in float32?"
+        return "The difference is as small as the rounding of float32: is a part of your answer computed in float32?"
     if yours.ndim and yours.dtype.kind in "iub" and (right != np.round(right)).any():
         return f"An array of {yours.dtype} cannot hold fractions."
     if not yours.any():

@@ -45,7 +45,7 @@ class EnqueuedStep(NamedTuple):
 
 
 class AsyncSteps:
-    """The asynchronous alternative to the Trainer's plain step, and the list of steps whose losses are not read yet.
+    """An asynchronous step, and the steps whose losses are not read yet. It is an alternative to the plain step.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class Together:
-    """The alternative to the Trainer's plain step that trains with the other ranks of a communicator.
+    """A step that trains with the other ranks of a communicator. It is an alternative to the Trainer's plain step.
 
     Parameters
     ----------
@@ -232,7 +232,8 @@ def training_together(trainer: Trainer, communicator: Any, threads: int) -> Toge
         return None
     if not all(hasattr(communicator, name) for name in ("Get_rank", "Allreduce", "Allgatherv", "bcast", "Abort")):
         raise TypeError(
-            f"communicator must be one of mpi4py, such as mpi4py.MPI.COMM_WORLD, got {type(communicator).__name__}"
+            f"communicator must be a communicator of mpi4py, such as mpi4py.MPI.COMM_WORLD, "
+            f"got {type(communicator).__name__}"
         )
     if threads > 1:
         raise ValueError(f"give threads or communicator, not both, got threads={threads}")

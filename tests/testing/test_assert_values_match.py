@@ -31,7 +31,7 @@ def test_whole_numbers_may_be_integers_and_numbers_may_be_of_any_type():
 
 def test_a_small_error_of_float64_is_refused():
     assert message(RIGHT * (1 + 1e-9)).startswith("y must be 0.5 at [0, 0], yours is 0.5000000005. ")
-    assert "is a part of it computed in float32?" in message(RIGHT * (1 + 1e-9))
+    assert "is a part of your answer computed in float32?" in message(RIGHT * (1 + 1e-9))
     assert message(RIGHT.astype(np.float32) * np.float32(1.001))
 
 

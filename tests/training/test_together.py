@@ -145,7 +145,7 @@ def trainer(communicator, criterion=None, threads=1):
 
 
 def test_a_communicator_of_another_kind_is_refused():
-    with pytest.raises(TypeError, match="communicator must be one of mpi4py, such as .*COMM_WORLD, got int"):
+    with pytest.raises(TypeError, match="communicator must be a communicator of mpi4py, such as .*COMM_WORLD, got int"):
         trainer(2)
 
 
