@@ -86,7 +86,8 @@ def report(rows, tokenizer, tokens, models, seconds):
     lines += [
         "",
         "The published accuracies of 50 % and more come from billions of words, and these novels have less than one "
-        'million. Compare the column "right" with the control before you say that a direction has a meaning.',
+        'million. Compare the column "right" with the control before you say that a difference such as '
+        "E[woman] - E[man] has a meaning.",
         "",
         "The five nearest words of some words:",
         "",

@@ -31,8 +31,9 @@ So the results of the first runs show better than the table how often the diagno
   the mistakes. The next version also recorded forward. In its first run, this version found 88 mistakes. We then
   improved it until it found all 102.
 - Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It found 30 of them. It had no name for
-  the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at first, and a
-  bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.
+  the other four: gradients of overlapping windows that overwrite each other, a gradient for only the first word of a
+  text, an RNN with ReLU that lacks the mask, and a bidirectional RNN that does not reverse the gradient of its second
+  direction. We then extended the diagnosis for them.
 - Public bug reports showed more kinds of mistakes: examples in columns, sums over the wrong axes, running sums,
   strides, statistics that forward holds constant. We extended the diagnosis for these kinds, and then wrote 34 more
   mistakes of the same kinds (`benchmarks/mistakes/kinds.py`). When we ran the diagnosis on these 34 mistakes for the
