@@ -140,13 +140,19 @@ def container_traps(adapter: Adapter) -> list[Trap]:
 
 
 def dy_traps(dys: tuple, unchanged: tuple) -> list[Trap]:
-    """Return a note for each dy in `dys` that backward has changed in place.
+    """Return a note for each dy in `dys` that backward has changed in place, or removed from a list or dictionary.
 
     `unchanged` contains copies of these arrays. Backward did not receive the copies.
     """
-    traps = []
-    for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", unchanged), strict=True):
-        if is_array(dy) and not equal_arrays(dy, w):
+    traps, left = [], dict(leaves("dy", dys))
+    for name, w in leaves("dy", unchanged):
+        dy = left.get(name)
+        if name not in left:
+            message = (
+                f"backward removes {name} from the list or dictionary that it receives: its caller cannot use it later"
+            )
+            traps.append(Trap(WRITES_INTO_DY, message, "note"))
+        elif is_array(dy) and is_array(w) and not equal_arrays(dy, w):
             which = "dy" if len(dys) == 1 and dys[0] is dy else name
             message = f"backward changes {which} in place: the rest of backward and its caller use the changed values"
             traps.append(Trap(WRITES_INTO_DY, message, "note"))

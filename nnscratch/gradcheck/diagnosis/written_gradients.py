@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..nested import is_array, leaves, map_leaves, to_numpy
 from ..projection import Projection
+from ..snapshot import equal_arrays
 from ..tape import CannotTape, Tape
 from .case import Case
 from .hypotheses import Hypothesis, HypothesisTester
@@ -41,15 +40,17 @@ def weights_after_backward(projection: Projection) -> Any:
     The check calls backward with dy = R, so the result has the same nested structure as R.
     """
     dys = projection.dys()
+    arrays = [dy for _, dy in leaves("", dys)]  # backward may remove an array from the list or dictionary that holds it
     with projection.unchanged():
         projection.forward()
         projection.adapter.gradients(dys)
-    values = iter([dy for _, dy in leaves("dy", dys)])
+    pairs = zip(arrays, leaves("", projection.dys()), strict=True)
+    if not any(is_array(dy) and not equal_arrays(dy, before) for dy, (_, before) in pairs):
+        return None
+    values = iter(arrays)
 
     def after(weights: Any) -> Any:
         dy = next(values)
-        return np.asarray(to_numpy(dy), dtype=np.float64) if is_array(weights) and is_array(dy) else weights
+        return to_numpy(dy) if is_array(dy) else weights
 
-    changed = map_leaves(after, projection.weights)
-    pairs = zip(leaves("", changed), leaves("", projection.weights), strict=True)
-    return changed if any(is_array(a) and not np.array_equal(a, b) for (_, a), (_, b) in pairs) else None
+    return map_leaves(after, projection.weights)

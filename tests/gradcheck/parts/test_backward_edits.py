@@ -199,12 +199,24 @@ def with_a_used_function(dy, cache):
     return -dx, dy * np.sin(x)
 
 
+def with_a_new_function(dy, cache):
+    x, w = cache
+
+    def turned(d):  # each call of backward creates a new function, so a change of an old one has no effect
+        minus = -d
+        return minus
+
+    return turned(dy) * np.cos(x) * w, dy * np.sin(x)
+
+
 def test_a_function_that_does_not_run_is_not_searched(monkeypatch):
     monkeypatch.setattr(searches, "may_be_wrong", lambda *arguments: False)  # no statement can be wrong
     names = []
     monkeypatch.setattr(searches, "edits_of", lambda d, v: names.append(d.name) or edits_of(d, v))
     assert searched(with_an_unused_function, "x") == {"x": []} and names == ["with_an_unused_function"]
     assert searched(with_a_used_function, "x") == {"x": []} and set(names[1:]) == {"with_a_used_function", "doubled"}
+    names.clear()
+    assert searched(with_a_new_function, "x") == {"x": []} and names == ["with_a_new_function"]
 
 
 def several_in_one_statement(dy, cache):
@@ -250,6 +262,18 @@ def test_a_change_that_is_right_at_one_point_only():
     for few, count in ((False, 2), (True, 1)):
         (found,) = searched(square_of_x, "x", few, inputs=(x, np.array([0.4, 0.9]) * 1.0 + 0.5)).values()
         assert len(found) <= count and found[0].mistake == "the wrong array used"
+
+
+def square_of_w(dy, cache):
+    x, w = cache
+    return dy * np.cos(w) * w**2, dy * np.sin(x)
+
+
+def test_a_change_of_few_elements_must_be_right_at_the_other_point():
+    inputs = (np.array([0.4, 0.9]), np.ones(2))  # w**2 equals w here only
+    assert searched(square_of_w, "x", few=True, inputs=inputs) == {"x": []}
+    ((found,),) = searched(square_of_w, "x", few=False, inputs=inputs).values()
+    assert "`w` is the wrong variable" in found.evidence
 
 
 def test_the_gradients_are_tested_at_another_point():
@@ -322,6 +346,18 @@ def test_a_change_must_not_change_the_loss():
         seen.setdefault(edit.statement, set()).add(runs.keeps_outputs(f.function, code))
     assert seen["c = 2.0"] == {False} and False in seen["loss = np.sum(c * np.sin(x))"]
     assert True in seen["dx = c * np.cos(x) / 2"]
+
+
+def test_no_change_is_an_explanation_if_all_of_them_change_the_loss(monkeypatch):
+    projection = Projection(make_adapter(loss_and_gradient, (X.copy(),)), np.random.default_rng(0))
+    given = projection.analytic()
+    monkeypatch.setattr(searches, "edits_of", lambda d, v: [e for e in edits_of(d, v) if e.statement == "c = 2.0"])
+    for keeps, mistakes in ((True, []), (False, ["a number wrong"])):
+        if not keeps:
+            monkeypatch.setattr(Runs, "keeps_outputs", lambda *arguments: True)
+        cases = {"x": case_of(given["x"], 2 * np.cos(X), "x", projection, False)}
+        backward_edits(cases, projection, given)
+        assert ranked(cases["x"]) == mistakes
 
 
 def several_statements(dy, cache):

@@ -7,6 +7,7 @@ import pytest
 from projections import project
 
 import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.stale_forward import stale_traps
@@ -167,8 +168,6 @@ def test_a_gradient_in_a_tuple_or_a_list():
 
 
 def test_a_gradient_in_a_tuple_of_an_object_whose_weights_were_found():
-    from nnscratch.gradcheck import check_gradients
-
     class Found:
         def __init__(self):
             self.w = np.array([2.0, 3.0, 4.0])
@@ -206,6 +205,23 @@ def test_the_name_of_the_changed_upstream_gradient():
     assert changed(lambda x: 2 * x, of_one) == "dy"
     assert changed(lambda x: (x + 0, 2 * x), of_two) == "dy[1]"
     assert changed(lambda x: [x + 0, 2 * x], of_a_pair) == "dy[0][1]"
+    assert changed(lambda x: [x + 0, 2 * x], lambda dy, x: dy.pop() * 2 + dy[0]) == "dy[0][1]"
+    assert changed(lambda x: {"a": x + 0, "b": 2 * x}, lambda dy, x: dy["a"] + 2 * dy.pop("b")) == "dy[0]['b']"
+
+
+def test_a_backward_that_removes_the_upstream_gradients_from_their_list_is_checked():
+    def right(dy, x):
+        return 2 * dy.pop() + dy.pop()
+
+    def wrong(dy, x):
+        return 3 * dy.pop() + dy.pop()
+
+    for backward, verdict in ((right, "right"), (wrong, "wrong")):
+        report = check_gradients((lambda x: ([x + 0, 2 * x], x), backward), X)
+        (entry,) = report.entries.values()
+        assert entry.verdict == verdict and kinds(report.traps) == [("backward writes into dy", "note")] * 2
+        assert not any("failed" in note for note in report.notes), report.notes
+        assert "removes dy[0][1] from the list or dictionary" in report.traps[1].message
 
 
 def test_values_that_backward_does_not_use():

@@ -135,6 +135,58 @@ def test_the_weight_of_a_single_number():
     assert weights_after_backward(projection) is None
 
 
+def test_the_weight_of_a_number_beside_an_array():
+    def backward(dy, dtotal, cache):
+        x, w = cache
+        dtotal *= 3  # dtotal is an array without axes
+        return dy * w + dtotal * w, dy * x + dtotal * x
+
+    projection = projection_of(backward, lambda x, w: (x * w, (x * w).sum(), (x, w)))
+    changed, r = weights_after_backward(projection), projection.weights
+    np.testing.assert_array_equal(changed[0], r[0])
+    assert changed[1] == 3 and r[1] == 1
+    given = projection.analytic()
+    cases = {n: case_of(given[n], (r[0] + 1) * a, n, projection) for n, a in (("x", W), ("w", X))}
+    written_gradients(cases, {}, projection)
+    assert [ranked(case) for case in cases.values()] == [["upstream gradient wrong"]] * 2
+
+
+def test_gradients_that_backward_removes_from_their_list():
+    def backward(dys, cache):
+        dz, dy = dys.pop(), dys.pop()
+        dz *= 2
+        return dy, dz
+
+    projection = projection_of(backward, lambda x, w: ([x * w, x + w], (x, w)))
+    ((first, second),), ((r, s),) = weights_after_backward(projection), projection.weights
+    np.testing.assert_array_equal(first, r)
+    np.testing.assert_array_equal(second, 2 * s)
+
+
+def test_a_layer_that_saves_its_input():
+    class Product:
+        def __init__(self):
+            self.saved = []
+
+        def forward(self, x):
+            self.saved.append(x)
+            return x * W
+
+        def backward(self, dy):
+            dy *= 2
+            return dy * self.saved.pop() / X * W
+
+    projection = Projection(make_adapter(Product(), (X,)), np.random.default_rng(0))
+    (changed,) = weights_after_backward(projection)
+    np.testing.assert_array_equal(changed, 2 * projection.weights[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_rounding_of_dy_is_no_change(dtype):
+    projection = projection_of(lambda dy, cache: (dy, dy), inputs=(X.astype(dtype), W.astype(dtype)))
+    assert weights_after_backward(projection) is None
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_a_change_that_changes_nothing(factor):
     def backward(dy, cache):
