@@ -197,7 +197,8 @@ class Check:
         narrow, differences = "the outputs are float32", Differences(projection, itemsize, self.settings.rtol)
         if itemsize == 8 and stores_narrow_arrays(projection) and has_noise_of_float32(differences, self.rng):
             wider = Differences(projection, 4, self.settings.rtol or 1e-3)
-            # The steps for float32 are larger, so they may cross a kink, and then a right gradient looks wrong.
+            # The steps for float32 are larger, so they may cross a kink, and then a right gradient looks wrong. So use
+            # these steps only if no gradient looks wrong.
             if not self._any_is_wrong(projection, wider, analytic):
                 narrow, differences = "forward stores float32 arrays", wider
         self._compare(report, projection, differences, analytic)

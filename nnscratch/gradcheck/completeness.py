@@ -196,7 +196,7 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
     """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite.
 
-    The outputs include those that the check leaves out.
+    Compare all outputs of forward, including outputs that are not checked.
     """
     candidates = [u for u in candidates if is_writeable(u.array) and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:

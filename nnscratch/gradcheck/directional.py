@@ -76,7 +76,7 @@ def locate_wrong_part(
     For each axis, find the first and the last index of this part by bisection. To test if the elements in some slices
     are right, take the direction with the largest error, set it to zero outside these slices, and measure the
     derivative along it. The elements count as right only if the gradient from backward agrees with this derivative, and
-    if the derivative is exact enough: three times its uncertainty is at most a hundredth of that error.
+    if the derivative is exact enough: three times its uncertainty is at most a hundredth of the largest error.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

@@ -163,7 +163,7 @@ def measure_with_larger_steps(differences: Differences, entry: Entry, movers: di
     differences : Differences
     entry : Entry
     movers : dict of tuple to callable
-        For each index in `entry`, the function of h that `Differences.element_mover` returns.
+        For each index in `entry`, the function that `Differences.element_mover` or `direction_mover` returns.
     """
     round_off = 4 * 1.2e-7 * differences.magnitude / RELATIVE_STEPS[4][-1]
     for index, move in movers.items():

@@ -42,7 +42,7 @@ def measured_derivative_traps(projection: Projection) -> list[Trap]:
             projection.forward()
             shifted.in_backward = True
             projection.adapter.gradients(projection.dys())
-    except Exception:  # some code does not accept a subclass of ndarray
+    except Exception:  # some code does not accept traced arrays, which are a subclass of ndarray
         return []
     step = shifted.step()
     if step is None:

@@ -32,7 +32,7 @@ class Projection:
     ----------
     adapter : Adapter
     rng : numpy.random.Generator
-        The generator that draws R.
+        The generator that draws the weights R.
 
     Attributes
     ----------
@@ -198,7 +198,10 @@ class Projection:
         return np.concatenate([[], *found]).astype(np.float64)
 
     def dys(self, weights: tuple | None = None) -> tuple:
-        """Return the gradients of f with respect to the outputs: copies of R with the outputs' dtypes and devices."""
+        """Return the gradients of f with respect to the outputs.
+
+        These are copies of the weights R, with the dtypes and on the devices of the outputs.
+        """
         weights = self.weights if weights is None else weights
         return weights_like_outputs(weights, self.outputs)
 

@@ -55,7 +55,7 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
             differences = Differences(plain, 8, checker.differences.rtol)
             again = EntryChecker(differences, checker.settings, np.random.default_rng(0))
             excused = [e for e in wrong if analytic.get(e.name) is not None and agrees(e, analytic[e.name], again)]
-    except Exception:  # some code does not accept a subclass of ndarray, and then the verdict stays the same
+    except Exception:  # some code does not accept traced arrays, and then the verdict stays the same
         return
     checker.differences.evaluations += differences.evaluations
     for entry in excused:

@@ -56,7 +56,7 @@ def other_inputs(inputs: tuple) -> tuple:
         if not (is_array(v) and is_float(v)):
             return v
         shift = array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        # NumPy returns a number for the sum of two arrays of shape (). asanyarray makes an array of this number again.
+        # NumPy returns a number for the sum of two arrays of shape (). asanyarray turns this number into an array.
         return array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
     return map_leaves(other, inputs)
@@ -81,7 +81,7 @@ class Runs:
         return self.adapter.cache
 
     def backward(self, inputs: tuple) -> dict[str, Any]:
-        """Run backward, and return a copy of each gradient. `inputs` are those of the forward to differentiate."""
+        """Run backward for `inputs`, and return a copy of each gradient."""
         self.adapter.inputs = inputs
         given = self.adapter.gradients(self.projection.dys())
         return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
@@ -135,9 +135,9 @@ def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def wrong_forward_used(names: list[str], inputs: str) -> Trap:
-    """Return the `Trap` for gradients of the wrong forward. `inputs` ("A" or "B") are those of the right forward.
+    """Return the `Trap` for a backward that uses values of the wrong forward.
 
-    `names` are the arrays that have these gradients.
+    `names` are the arrays with a wrong gradient. `inputs` is "A" or "B": the gradient must be right for these inputs.
     """
     message = "forward on inputs A, forward on other inputs B, then backward: the gradient of "
     message += f"{', '.join(names)} is not the gradient for {inputs}; backward uses values of the wrong forward"

@@ -14,7 +14,7 @@ from .snapshot import Snapshot, refill
 def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
     """Replace every float array in `snapshot` that is less precise than `dtype` by a copy in `dtype`.
 
-    The old arrays do not change, so ``snapshot.restore()`` restores them. Arrays that share memory, such as a flat
+    The old arrays do not change, and ``snapshot.restore()`` puts them back. Arrays that share memory, such as a flat
     array and its views, are not replaced, because their copies would not share memory.
 
     Returns

@@ -118,7 +118,7 @@ def is_read(adapter: Adapter, before: Snapshot, steps: Steps) -> bool:
 def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float, factor: float) -> dict[Steps, Any]:
     """Run forward and backward, and return the change of each array in backward.
 
-    All learning rates are `rate`, and dy is multiplied by `factor`. Leave out changes in which all elements have the
+    Set all learning rates to `rate`, and multiply dy by `factor`. Leave out changes in which all elements have the
     same absolute value: see `is_of_one_size`.
     """
     before.restore()
@@ -126,7 +126,7 @@ def changes(adapter: Adapter, before: Snapshot, rates: list[Steps], rate: float,
         put_at([adapter.source], steps, rate)
     ys = adapter.run()
     dys = weights_like_outputs(projection_weights(ys), ys)
-    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy, so multiply the changes
+    if len(ys) == 1 and has_no_axes(ys[0]):  # backward of a loss may take no dy, so multiply its changes instead
         factor_of_result, factor = factor, 1.0
     else:
         factor_of_result = 1.0

@@ -14,7 +14,7 @@ measures three gradients from backward:
     g_minus    with u at a small negative value
 
 In a right backward, g_zero = g_minus + theta (g_plus - g_minus) for a number theta from 0 to 1. The same theta must fit
-every element of the gradients. It must also fit every dy, the gradient with respect to the outputs.
+every element of the gradients. It must also fit every dy, where dy is the gradient with respect to the outputs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .tape import traced
 
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the positive and negative values to which a unit is set
-UNITS = 4  # the number of units that are measured in each operation; usually, all units of a layer have the same slope
+UNITS = 4  # measure this number of units in each operation, because usually all units of a layer have the same slope
 TRIES = 4  # measure a unit with up to 4 random values of the other units, because these units may hide its jump
 MAX_OPERATIONS = 12
 SAME = 1e-3  # two gradients count as equal up to this difference, divided by the jump g_plus - g_minus

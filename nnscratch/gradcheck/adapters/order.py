@@ -248,7 +248,7 @@ def in_input_order(
     floats = [i for i, value in enumerate(inputs) if float_leaves(value)]
     if len(result) < len(floats):
         return some_in_input_order(result, [(names[i], inputs[i]) for i in floats], returned)
-    # the position in `result` of the gradient of each float input, if the gradients are in the order of the inputs
+    # If the gradients are in the order of the inputs, these are their positions in `result`, one for each float input.
     expected = floats if len(result) >= len(inputs) else range(len(floats))
     if all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True)):
         return result, ""

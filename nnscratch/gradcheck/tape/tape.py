@@ -128,7 +128,7 @@ class Tape:
         The operations to change in the runs after the first. The key is the number of the operation. The value is a
         function of (node, operands) that returns the new result: see changes.py.
     weights : tuple
-        The weights of the outputs in f: R of the projection, or the weights that the diagnosis sets instead.
+        The weights of the outputs in f: those of the projection, or the weights that the diagnosis sets instead.
     recorded : dict
         The increments of operands: their values minus their values in the first run. The key is the number of the
         operation and the index of the operand. See `record_operand`.
