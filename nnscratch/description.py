@@ -162,7 +162,7 @@ def _get(model: Module, name: str) -> Any:
 
 
 def _set(model: Module, name: str, value: Module | Parameter) -> None:
-    """Replace the module or parameter `name` of `model`. It must exist and be of the same kind."""
+    """Replace the module or parameter `name` of `model`. It must exist, and `value` must be of the same kind."""
     outer, _, key = name.rpartition(".")
     owner = _get(model, outer) if outer else model
     kind = Module if isinstance(value, Module) else Parameter

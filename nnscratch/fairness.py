@@ -185,7 +185,7 @@ class Applicants(NamedTuple):
 
     Examples
     --------
-    Measure the bias of the decisions of the past, as if they were predictions:
+    Treat the decisions of the past as predictions, and measure their bias:
 
     >>> import nnscratch as nn
     >>> data = nn.fairness.draw_applicants(2000, rng=0)

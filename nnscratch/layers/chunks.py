@@ -37,7 +37,7 @@ def chunks_of_steps(T: int, length: int) -> list[slice]:
 
 
 def input_products(W_ih: Array, b: Array, X: Array, chunk: Array) -> Iterator[tuple[slice, slice, Array]]:
-    """Compute U of one chunk after the other, each in the memory of `chunk`.
+    """Compute U for one chunk after the other, and use the memory of `chunk` for each of them.
 
     Parameters
     ----------

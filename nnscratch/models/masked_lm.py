@@ -76,7 +76,7 @@ class TransformerEncoder(Module):
         self.context, self.dropout = positive_int("context", context), probability("dropout", dropout)
         rng = backend.generator(rng)
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
-        self.embedding.weight.data *= 0.1  # as the initial position vectors are small too
+        self.embedding.weight.data *= 0.1  # small vectors, because the initial position vectors are small too
         self.position = PositionalEmbedding(context, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
         self.blocks = Sequential(

@@ -140,7 +140,10 @@ class GradientSum:
             self._put_into_view(k)
 
     def _connected(self, numbers: list[int]) -> dict[np.dtype, list[slice]]:
-        """Return these parameters' parts of the flat arrays. Parts side by side are joined. `numbers` is ascending."""
+        """Return the parts of the flat arrays that belong to the parameters `numbers`, which are in ascending order.
+
+        Parts that lie side by side are joined.
+        """
         parts: dict[np.dtype, list[slice]] = {dtype: [] for dtype in self._flat}
         for k in numbers:
             of_dtype, cut = parts[self._learned[k].dtype], self._slices[k]
