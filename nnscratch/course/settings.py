@@ -35,7 +35,7 @@ from ..exercises.ladder import LADDER
 from .own import read_own
 
 COURSE_FILE = "course.toml"
-FIRST_ROUNDS = (0.1, 0.5)  # the limits of the first rounds, in seconds; a right file needs less than 0.05
+FIRST_ROUNDS = (0.1, 0.5)  # seconds; see `Limits.rounds`. A right file needs less than 0.05 seconds
 KINDS = {"values": Values, "gradients": Gradients}
 
 

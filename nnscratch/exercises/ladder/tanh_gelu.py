@@ -25,7 +25,10 @@ EXERCISE = Exercise(
             slips=[
                 Slip(with_inner(lambda x: A * x), "the term with x**3 is missing in u."),
                 Slip(with_inner(lambda x: A * (x + B * x**2)), "u has x**2 where it must have x**3."),
-                Slip(with_inner(lambda x: A * x + B * x**3), "a multiplies both terms of u: a * (x + b * x**3)."),
+                Slip(
+                    with_inner(lambda x: A * x + B * x**3),
+                    "the factor a must multiply both terms of u: a * (x + b * x**3).",
+                ),
                 Slip(with_inner(lambda x: x + B * x**3), "the factor a is missing in u."),
                 Slip(lambda x: (1 + np.tanh(A * (x + B * x**3))) / 2, "the factor x is missing in out."),
             ],

@@ -10,7 +10,7 @@ keys.
 
 Backward is a chain of steps that you have written before: a product, the softmax, a product.
 
-mask[i, j] is True if query i may use key j. Every query may use at least one key.
+mask[i, j] is True if query i may use key j. Each row of mask has at least one True.
 
 Shapes: Q and dQ (N, T, D); K and dK (N, S, D); V and dV (N, S, E); mask (T, S); A (N, T, S); out and dout (N, T, E).
 

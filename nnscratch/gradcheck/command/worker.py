@@ -47,7 +47,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
-ATTEMPTS = 4  # if a gradient is zero, as with dead ReLU units, check new weights, up to this number of checks
+ATTEMPTS = 4  # if a gradient is zero, as with dead ReLU units, repeat the check with new weights: at most 4 checks
 ROOT = str(Path(__file__).resolve().parents[3])
 
 

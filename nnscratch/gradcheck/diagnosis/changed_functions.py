@@ -283,7 +283,7 @@ def definition_of(code: CodeType) -> ast.FunctionDef | None:
     """Return the syntax tree of the function with the code object `code`, or None if it must not be changed.
 
     Three kinds of functions must not be changed. The first are special methods, except ``__call__``. The second are
-    decorated functions, because a decorator may keep results; static methods and class methods may be changed. The
+    decorated functions, because a decorator may keep results. But static methods and class methods are allowed. The
     third are functions whose source file has changed after Python compiled it.
     """
     if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":

@@ -205,8 +205,8 @@ class ForwardGraph:
         """Return True if operand `j` of `nodes` is a bias: a differentiated array that forward adds with broadcasting.
 
         If forward computes with one example, its arrays are vectors, and a bias is not broadcast. Then a bias must meet
-        two other conditions: forward only adds or subtracts the array, and the other operand here is a matrix product,
-        or a sum that contains a matrix product.
+        two other conditions. Forward uses the array only in additions and subtractions. In the operations `nodes`, the
+        other operand is a matrix product, or a sum that contains a matrix product.
         """
         name, node = self.variable_name(nodes, j), nodes[0]
         if name is None or node.name not in ("add", "subtract"):
@@ -241,7 +241,8 @@ class ForwardGraph:
     def describe(self, nodes: list[Node], j: int) -> str:
         """Return the source text of operand `j` of `nodes`, or of their result if `j` is -1, for the report."""
         if j >= 0:
-            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))  # sum([a, b, c]) has several names
+            # In sum([a, b, c]), the operand has another name in each addition.
+            names = list(dict.fromkeys(n.outer_names[j] for n in nodes))
             return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
         name = nodes[0].result_name
         return f"`{name}`" if name else f"the result of `{nodes[0].expression}`"

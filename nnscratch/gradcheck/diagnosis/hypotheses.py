@@ -290,8 +290,8 @@ class HypothesisTester:
         For example, c is 2 if backward adds the gradient twice. `cut` contains the changes of forward that make this
         gradient zero, and `only` is as in `Hypothesis`.
 
-        Let f be the weighted sum of the outputs. With the factor c, its derivative is s(c) = s(0) + c (s(1) - s(0)).
-        Here s(0) is the derivative of the forward with the changes `cut`, and s(1) is the true derivative. Each
+        Let f be the weighted sum of the outputs. With the factor c, the derivative of f is s(c) = s(0) + c (s(1) -
+        s(0)). Here s(0) is the derivative of the forward with the changes `cut`, and s(1) is the true derivative. Each
         direction gives a value of c, and all values must agree. The formula is right if a gradient passes at most one
         of the changed operations on its way from f to an array.
         """

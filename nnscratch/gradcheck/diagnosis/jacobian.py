@@ -1,9 +1,9 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
 A row contains the derivatives of all outputs with respect to one element of w. In directional mode, a row contains the
-derivatives along one direction. Let R be the weights of the outputs (projection.py). The dot product of a row and R is
-one element of the true gradient. For a backward that leaves out some outputs, set R to zero at these outputs. Then the
-dot product is the element that this backward returns.
+derivatives along one direction. Let R be the weights of the outputs (projection.py), and let f = sum(R * y). The dot
+product of a row and R is one element of the true gradient of f. In directional mode, it is the derivative of f along
+one direction. To predict the gradient of a backward that leaves out some outputs, set R to zero at these outputs.
 """
 
 from __future__ import annotations

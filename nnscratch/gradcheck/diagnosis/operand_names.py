@@ -20,7 +20,7 @@ MAX_LENGTH = 50  # the largest number of characters in a formula
 
 
 def name_operands(nodes: list[Node], producers: dict[int, list[Node | None]]) -> None:
-    """Give a name to each operand of `nodes` without a name, and a formula to each operation without source text.
+    """Give a name to each operand that has none, and a formula to each of the operations `nodes` without source text.
 
     The keys of `producers` are the numbers of the operations. A value is a list with one item for each operand: the
     operation that computes this operand, or None.

@@ -77,7 +77,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     loops in the reversed order, the element receives a gradient only from the first window.
     """
     for w in find_windows(graph):
-        one_matrix = len(w.nodes) == 1  # the windows are the rows of a matrix: backward may loop over columns
+        one_matrix = len(w.nodes) == 1  # the windows are rows of one matrix, but backward may loop over columns
         columns = list(np.array(w.pieces).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
