@@ -138,7 +138,8 @@ class Snapshot:
                         if is_array(member) or isinstance(member, kinds) or type(member).__module__ == cls.__module__:
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
-                            # The step contains the method itself, because a subclass may have another with this name.
+                            # The step contains the method itself, because a subclass may define another method with
+                            # the same name.
                             yield ("method", member), member
             for name, slot in slots_of(value).items():
                 try:

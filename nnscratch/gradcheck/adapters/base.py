@@ -110,7 +110,8 @@ class Adapter:
     def gradients(self, dys: tuple) -> dict[str, Any]:
         """Run backward after the last forward, and return its gradients by name.
 
-        `dys` are the gradients with respect to the outputs. Arrays without a gradient are not in the result.
+        `dys` are the gradients with respect to the outputs. A gradient is None if backward returned None for an array.
+        Other arrays without a gradient are not in the result.
         """
         raise NotImplementedError
 
@@ -190,9 +191,8 @@ class Adapter:
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
-        `result` is the value that backward returned. Inputs without a gradient are left out. This method also sets
-        `surplus` to the gradients that belong to no input, and `missing` to the inputs that have the name of a weight,
-        but no gradient from backward.
+        `result` is the value that backward returned. This method also sets `surplus` to the gradients that belong to no
+        input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
         """
         taken = self.parameters()
         self.container, self.has_keys = container_of_one(result, self.inputs), isinstance(result, dict)

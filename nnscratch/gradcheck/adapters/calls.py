@@ -131,7 +131,8 @@ def bind_arguments(
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
         return None
-    if cache is not NO_CACHE and len(free) <= len(dys):  # too few arguments: the last is the cache
+    # If there are not enough arguments for all dys and the cache, leave out the last dys.
+    if cache is not NO_CACHE and len(free) <= len(dys):
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]

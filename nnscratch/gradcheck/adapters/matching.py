@@ -29,7 +29,8 @@ class Match:
     Attributes
     ----------
     given : dict of str to object
-        The gradient of each float array among the inputs, by name. Inputs without a gradient are left out.
+        The gradient of each float array among the inputs, by name. It is None if backward returned None for an input
+        that is not a target. Other inputs without a gradient are left out.
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
