@@ -3,8 +3,9 @@
 A hypothesis is a mistake that backward may contain. The predicted gradient is the gradient that a backward with this
 mistake returns. For the mistake "sign flipped", it is the true gradient times -1. The misfit is the largest difference
 between the predicted gradient and backward's gradient, divided by the size of the gradient. The hypothesis is accepted
-if the misfit is less than 1e-4. If the error of backward's gradient is small too, the misfit must also be less than
-a tenth of this error. directional_case.py contains the same test for derivatives along directions.
+if the misfit is less than 1e-4. The misfit must also be less than a tenth of the error of backward's gradient.
+Otherwise, if this error is tiny, every hypothesis that predicts nearly the true gradient would be accepted.
+directional_case.py contains the same test for derivatives along directions.
 """
 
 from __future__ import annotations

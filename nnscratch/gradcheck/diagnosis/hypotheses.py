@@ -178,7 +178,7 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step h for which differences of the unchanged forward are the true derivatives, and measure the noise.
+        """Find a step h for which differences of the unchanged forward equal the true derivatives. Measure the noise.
 
         Return False if there is no such step.
         """

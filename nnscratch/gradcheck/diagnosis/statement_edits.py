@@ -61,7 +61,8 @@ def reverse_of(loop: ast.For) -> ast.expr:
     """Return an expression with the items of a loop in the reverse order.
 
     The expression is a list comprehension, and not ``[*items]``: the items may never end, as those of
-    ``itertools.count()``. The limit of executed lines stops a comprehension, but it does not stop ``[*items]``.
+    ``itertools.count()``. changed_functions.py stops a run after too many lines. This stops a comprehension, but it
+    does not stop ``[*items]``.
 
     Examples
     --------

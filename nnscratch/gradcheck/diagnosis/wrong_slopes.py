@@ -75,7 +75,8 @@ def alternative_slopes(
     activation : bool
         True if phi may be an activation function.
     sources, sinks : list of Node
-        The operations that read u, and the operations whose result is y, one of each for each iteration.
+        The operations that read u, and the operations whose result is y. Each list has one operation for each
+        iteration.
     """
     levels = np.unique(np.concatenate([np.round(f.d, 6).ravel() for f in found]))
     is_mask = len(levels) == 2 and levels[0] == 0  # phi'(u) is 0 or one other number, as for ReLU

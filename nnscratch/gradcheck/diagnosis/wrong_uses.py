@@ -105,7 +105,7 @@ def misplaced(
 ) -> None:
     """Test whether backward adds a part of the gradient of the array `name` to the gradient of another array.
 
-    `uses` are the occurrences of `name` whose part of the gradient is missing in the gradient of `name`.
+    `uses` are the occurrences of `name` that backward leaves out of the gradient of `name`.
     """
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
