@@ -34,8 +34,8 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
     The result C[ids] has one row for each element of `ids`. If an index occurs several times in `ids`, backward must
     add the gradients of all rows with this index. In some hypotheses, backward adds the gradient of only one of these
-    rows. In other hypotheses, backward makes this mistake separately at each position along an axis of `ids`, such as at
-    each time step.
+    rows. In other hypotheses, backward makes this mistake separately at each position along an axis of `ids`, such as
+    at each time step.
 
     `np.repeat` is a lookup too. If forward repeats rows and then columns, backward may add the gradient of only one
     copy of each row and of each column.
