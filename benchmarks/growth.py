@@ -198,8 +198,9 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["# How time and memory grow", report.machine(results["machine"])]
     base = ", ".join(f"{name} {value:,}" for name, value in BASE.items())
     lines.append(
-        f"Training with Adam and clipping. Only one size changes in each table; the others are {base}. Memory is the "
-        f"peak of the process, minus the {results['import_bytes'] / 2**20:.0f} MiB that Python and the package take."
+        f"The models are trained with Adam and clipping. Only one size changes in each table; the others are {base}. "
+        f"Memory is the peak of the process, minus the {results['import_bytes'] / 2**20:.0f} MiB that Python and the "
+        "package take."
     )
     lines.append(
         "In the first table, x is the size in the first column, and the formulas are fitted to the measurements. The "

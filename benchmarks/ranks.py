@@ -241,8 +241,8 @@ def markdown(results: dict[str, Any]) -> str:
         "other work too, but they exchange the gradients in every step. "
         "[Training on several processes](../several-processes.md) shows how to start them.",
         answer(jobs),
-        f"The jobs have the same batches and the same Adam with clipping in all columns. {results['rounds']} turns. "
-        + report.machine(results["machine"]),
+        "The jobs have the same batches and the same Adam with clipping in all columns. Times and ratios are medians "
+        f"of {results['rounds']} turns. " + report.machine(results["machine"]),
         measured_table(jobs),
         "Ratios of the times (below 1, the first is faster):",
         ratio_table(jobs),
