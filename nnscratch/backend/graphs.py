@@ -104,7 +104,7 @@ class Graphs:
     def run(self, args: tuple[Any, ...]) -> None:
         xp = array_module(args[0])
         stream = xp.cuda.get_current_stream().ptr
-        # A graph also stores the address of the array of `only_if`, and the key does not contain this address.
+        # No graph inside `only_if`: it would store the address of the array `go`, and the key lacks this address.
         usable = _ON and args[0].dtype.char in "fd" and condition() is None
         products = products_of(xp, args[0].device.id, stream) if usable else None
         if products is None:

@@ -77,7 +77,7 @@ class Job:
         return [(rng.random(shape, dtype=np.float32), rng.integers(0, 10, s["batch"])) for _ in range(count)]
 
     def text(self) -> np.ndarray:
-        """Return a text for evaluation that fills as many batches as the size `batches` says."""
+        """Return a text for evaluation. It fills the number of batches that ``sizes["batches"]`` states."""
         s = self.sizes
         return np.random.default_rng(13).integers(0, s["vocab"], s["batch"] * s["steps"] * s["batches"] + 1)
 

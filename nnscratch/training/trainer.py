@@ -62,7 +62,7 @@ class Trainer:
     communicator : mpi4py.MPI.Comm, optional
         Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
     privacy : privacy.DPSGD, optional
-        Make differentially private steps. It clips the gradient of each example, so give no `max_norm` or `clip_value`.
+        Makes each step private by clipping the gradient of each example. Do not give `max_norm` or `clip_value` then.
     progress : bool
         If True, `fit` shows a `ProgressBar` on a terminal and in a notebook, unless the callbacks include one.
 
