@@ -81,11 +81,6 @@ class Result:
         }
 
 
-def ratio_of_medians(ours: Result, theirs: Result) -> float | None:
-    """Return the median time of `ours` divided by that of `theirs`. Below 1, `ours` is faster."""
-    return None if ours.median is None or theirs.median is None else ours.median / theirs.median
-
-
 class WorkerStopped(RuntimeError):
     """The worker's process ended."""
 

@@ -248,9 +248,13 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
         parts[number] = re.sub(r"the given gradient|(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
         parts[number] = re.sub(r"(?<=[*=/] )true\b", "the right one", parts[number])
     function = "the activation function"
-    symbols = {r"\bu\b": f"u is the input of {function}", r"\bphi'": f"phi' is the derivative of {function}"}
+    symbols = {"u": (r"\bu\b", f"the input of {function}"), "phi'": (r"\bphi'", f"the derivative of {function}")}
     words = " ".join(parts[::2])
-    meanings = [meaning for symbol, meaning in symbols.items() if re.search(symbol, words) and meaning[0] not in arrays]
+    meanings = [
+        f"{name} is {meaning}"
+        for name, (symbol, meaning) in symbols.items()
+        if re.search(symbol, words) and name not in arrays
+    ]
     return "`".join(parts) + f" ({', '.join(meanings)})" * bool(meanings)
 
 

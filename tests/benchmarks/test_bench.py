@@ -12,7 +12,7 @@ import nnscratch as nn
 from nnscratch import blas
 from nnscratch.bench import command, ours, report, runner
 from nnscratch.bench.jobs import JOBS, parameter_shapes, select
-from nnscratch.bench.runner import Library, Result, Worker, agree, measure_job, ratio_of_medians
+from nnscratch.bench.runner import Library, Result, Worker, agree, measure_job
 from nnscratch.cli import main
 
 PEER = """
@@ -60,8 +60,9 @@ def peers(tmp_path):
 def test_the_ratio_is_that_of_the_medians_over_all_steps():
     one = Result("one", rounds=[[1.0, 3.0], [2.0, 100.0, 2.0]])
     two = Result("two", rounds=[[4.0], [4.0, 5.0]])
-    assert one.median == 2.0 and ratio_of_medians(one, two) == 0.5
-    assert ratio_of_medians(one, Result("three", why="not installed")) is None
+    results = {r.library: r.to_dict() for r in (one, two, Result("three", why="not installed"))}
+    assert one.median == 2.0 and report.ratio({"results": results}, "one", "two") == 0.5
+    assert report.ratio({"results": results}, "one", "three") is None
 
 
 def test_only_equal_numbers_are_the_same_work():

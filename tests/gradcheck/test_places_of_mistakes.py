@@ -99,6 +99,7 @@ def test_code_in_the_evidence_is_not_read_as_a_symbol():
     assert plain_evidence("the given gradient is 3 * dy") == "your gradient is 3 * dy"
     assert "activation" in plain_evidence("the derivative used is 1 - u")
     assert "activation" not in plain_evidence("the derivative used is 1 - u", {"u", "x"})
+    assert "phi' is the derivative" in plain_evidence("phi' is missing", {"p", "x"})  # p is not the symbol phi'
     assert "activation" not in plain_evidence("the gradients of columns 0:5 of `u` were exchanged")
 
 
