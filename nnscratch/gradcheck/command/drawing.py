@@ -191,8 +191,8 @@ def fits(names: list[str], known: dict[str, str]) -> bool:
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
     """Return the shape of each argument whose name is in the family `known`: see `fits`.
 
-    Each shape of the family goes to at most one argument. A function may call its input ``h``. So the argument ``h``
-    gets the shape of "x" if no argument has a usual name of "x", and the family contains no "h".
+    Each shape of the family goes to at most one argument. A function may call its input ``h``. If the family contains
+    no "h", and no argument has a usual name of "x", this argument gets the shape of "x".
     """
     found: dict[str, str] = {}
     left = dict(known)
