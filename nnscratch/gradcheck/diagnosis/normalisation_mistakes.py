@@ -66,7 +66,7 @@ def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
     """
     h = nodes[0].result
     for sources, j, _ in graph.edges():
-        if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
+        if j < 0 or len(sources) != len(nodes) or sources[0].number >= nodes[0].number:
             continue
         x = sources[0].operands[j]
         if np.shape(x) != h.shape:

@@ -118,8 +118,6 @@ def first_rounds(
         for t, word in ((0, "first"), (-1, "last")):
             inside = np.zeros(y.shape)
             inside[(t,) * count] = 1
-            if inside.sum() == inside.size:
-                continue
             mask = np.ones(size)
             mask[own] = inside.ravel()
             at = ", ".join([str(t)] * count)
@@ -171,8 +169,6 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue
         flat = to_numpy(ids).ravel()
-        if len(np.unique(flat)) == len(flat):
-            continue
         for ordered, word in ((flat[::-1], "last"), (flat, "first")):
             counted = np.zeros(len(flat))
             counted[np.unique(ordered, return_index=True)[1]] = 1

@@ -99,6 +99,9 @@ def test_the_more_specific_change_comes_first():
     assert max(of_known[:-2]) < found[0][0] < of_known[-1] < of_known[-2]
     others = [rank for rank, *_ in with_other_arrays(site(P), [([P], "p", False), ([P**2], "q", False)])]
     assert others == sorted(others) and others[0] > max(rank for rank, *_ in found) and others[0] > max(of_known)
+    assert others[-1] < 3  # before a path missing
+    targets = [rank for rank, *_ in without_targets(site(G), [([P], "t", True)], [("labels", np.array([2, 0]))])]
+    assert len(targets) == 2 and max(targets) < 2  # before a transposed gradient
 
 
 def test_parts_of_a_gradient():
@@ -226,3 +229,10 @@ def test_constant_arrays_are_no_factors():
         for _, _, t, *_ in changed_gradients(site(G), [([P], "p", False), ([P**2], "q", False)], [])
     )
     assert any(m == TARGETS for _, m, *_ in changed_gradients(site(G), [([P], "p", True)], []))
+
+
+def test_a_state_that_is_zero_in_the_first_round_is_a_factor():
+    states = [0 * P, P]
+    texts = [text for _, _, text, *_ in changed_gradients(site(G, G), [(states, "h", False)], [])]
+    assert "the gradient of %u has the extra factor `h`" in texts
+    assert not any("`two`" in t for _, _, t, *_ in changed_gradients(site(G, G), [([0 * P + 2] * 2, "two", False)], []))

@@ -103,6 +103,7 @@ def test_a_mask_with_a_scale():
         return found(lambda x: x * MASK, MASK, lambda R: factor)
 
     assert masked(1 + 0 * X)[0][0] == "mask not applied" == masked(2 + 0 * X)[0][0]
+    assert masked(1 + 0 * X)[0][1] == "given = dy, also where y does not depend on x"
     assert "given = 2 * dy" in masked(2 + 0 * X)[0][1]
     assert masked(MASK / 2)[0][1] == "forward multiplies by 2, but backward does not"
     assert masked(MASK / 4)[0][1] == "forward multiplies by 2, but backward divides by it"

@@ -130,7 +130,7 @@ def test_rounds_of_one_path():
             assert_gives(graph, h, w=c * X.sum(0)[:, None] * R)
         scaled = [h.rank for h in offered(graph, cut_paths) if "in every round" in h.evidence]
         twice = [h.rank for h in cut_paths(graph) if h.mistake == "counted twice"]
-        assert max(scaled[0], *twice) < min(kept) and scaled[-1] > max(whole)
+        assert max(scaled[0], *twice) < min(kept) and max(whole) < scaled[-1] < 7  # one right block has the rank 7
         assert scaled[0] < the(graph, upstream_missing, "dy were 1").rank
         assert max(h.rank for h in skipped_rounds(graph)) < min(whole)
 
@@ -264,7 +264,7 @@ def test_two_statistics_that_backward_takes_for_constants():
         h = the(graph, two_cut_paths, "`m`", "`s`")
         assert h.mistake == "a path missing"
         assert_gives(graph, h, x=R * (X * X).sum(1, keepdims=True))
-        assert h.rank > max(h.rank for h in cut_paths(graph) if h.mistake == "a path missing")
+        assert max(h.rank for h in cut_paths(graph) if h.mistake == "a path missing") < h.rank < 4
         graph.can_be_wrong = set()  # no single mistake explains the gradient
         assert the(graph, two_cut_paths, "`m`", "`s`").changes.keys() == h.changes.keys()
 
@@ -301,7 +301,7 @@ def test_a_backward_that_ignores_dy():
         assert_gives(graph, h, w=X.T @ dz, x=dz @ W.T)
         inside = the(graph, upstream_missing, "the result of `x @ w`")
         assert_gives(graph, inside, w=X.T @ np.ones((3, 2)), x=np.ones((3, 2)) @ W.T)
-        assert inside.rank > 6 and mistakes([inside]) == ["upstream gradient missing"]
+        assert 6 < inside.rank < 7 and mistakes([inside]) == ["upstream gradient missing"]
     with graph_of(lambda x, w: np.tanh((x @ w).sum()), X, W) as graph:  # dy of a loss is 1
         assert not any("dy were 1" in h.evidence for h in upstream_missing(graph))
         assert len(list(upstream_missing(graph))) == 1  # the matrix x @ w, and not the single numbers

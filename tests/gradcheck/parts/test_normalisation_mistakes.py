@@ -206,6 +206,29 @@ def test_a_constant_of_two_rows():
         assert {o.rank for o in constants_differentiated(graph)} == {3.3}  # before a missing path
 
 
+def test_a_constant_before_the_array():
+    scale = np.array([0.3, -0.2, 1.1])
+    with graph_of(lambda x: scale * x, X) as graph:
+        (R,) = graph.projection.weights
+        h = scale * X
+        assert_gives(graph, the(graph, constants_differentiated, "computed a mean over axis 0"),
+                     x=scale * (R - mean(R, 0)))  # fmt: skip
+        assert_gives(graph, the(graph, constants_differentiated, "divided by a norm over axis 0"),
+                     x=scale * (R - h * (h * R).sum(0)))  # fmt: skip
+
+
+def test_one_row_of_deviation_1_is_no_normalisation():
+    x = X / np.array([[X[0].std()], [1.0], [1.0], [1.0]])
+    with graph_of(lambda x: x - x.mean(axis=1, keepdims=True), x) as graph:
+        assert list(normalisation_mistakes(graph)) == []
+
+
+def test_a_division_of_normalised_values_by_a_constant_is_no_normalisation():
+    with graph_of(lambda x: x / 2.0, 2 * normalise(X)) as graph:
+        assert list(normalisation_mistakes(graph)) == []
+
+
 def test_equal_elements_are_no_normalisation():
-    with graph_of(lambda x: x * np.sin(x / x), np.full((4, 3), 2.0)) as graph:  # x / x has the mean square 1
+    # x / x has the mean square 1, and the sum reads x before
+    with graph_of(lambda x: x.sum() * np.sin(x / x), np.full((4, 3), 2.0)) as graph:
         assert list(normalisation_mistakes(graph)) == []

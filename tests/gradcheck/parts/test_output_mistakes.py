@@ -356,6 +356,7 @@ def test_more_specific_mistakes_come_first():
     ]
     assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
     assert of_product("only sample 1", lambda R: X.T @ (R * rows(1))) == ranks[5]
+    assert ranks[1] < 2 and ranks[-1] < 5.5  # a transposed gradient has the rank 2, and one wrong block 5.5
 
 
 def test_a_single_output_has_no_parts():

@@ -212,7 +212,7 @@ def test_the_more_specific_name_comes_first():
     ranks = {m: rank for rank, m, _ in left_out(counting(rows=[2]), ROLES)}
     assert ranks["one sample counted"] < ranks["a round of the loop not counted"]
     (few,) = (rank for rank, m, e in left_out(np.array([[1, 0], [1, 1]], dtype=bool), {}))
-    assert few > max(ranks.values()) - 1e-9
+    assert max(ranks.values()) - 1e-9 < few < 4  # a wrong array of forward has the rank 4
     scaled = R.copy()
     scaled[0] *= 2.5
     ranks = [rank for rank, *_ in name_upstream(scaled, R, {})]

@@ -521,6 +521,25 @@ def test_arrays_that_are_zero_somewhere_have_no_exponential():
         assert "mask" in names and "exp(mask)" not in names
 
 
+def test_arrays_with_infinite_elements_are_not_known():
+    mask = np.array([[0.0, -np.inf], [0.5, 1.0]])
+    with graph_of(lambda x, w: np.exp(x @ w + mask), X, W) as graph:
+        site = Site("`h`", "", [], [X @ W], [X @ W], np.zeros((1, 4)))
+        names = [name for _, name, _ in known_arrays(graph, site)]
+        assert "x @ w" in names and "mask" not in names and "x @ w + mask" not in names
+
+    masks = [np.eye(2), mask]  # infinite in the second round
+
+    def loop(x, w):
+        h, s = x @ w, 0.0
+        for k in range(2):
+            s = s + np.exp(h + masks[k])
+        return s
+
+    names = known_in_two_rounds(loop)
+    assert "np.exp(h + masks[k])" in names and "masks[k]" not in names and "h + masks[k]" not in names
+
+
 def test_a_constant_with_the_values_of_an_array_that_moves_is_no_constant():
     same = X.copy()
     with graph_of(lambda x: np.sin(x) * same, X) as graph:
