@@ -301,9 +301,12 @@ def some_in_input_order(
     chosen = [[name for name, _ in way] for way in permutations(floats, len(result)) if all_fit(way)]
     if not chosen:
         return result, ""
-    known = returned()[-len(result) :] or [""] * len(result)
-    named = [way for way in chosen if all(n and name in gradient_of(n) for name, n in zip(way, known, strict=False))]
-    way = (named or chosen)[0]
+    known = returned()[-len(result) :]
+
+    def agreeing(way: list[str]) -> int:
+        return sum(bool(n) and name in gradient_of(n) for name, n in zip(way, known, strict=False))
+
+    way = max(chosen, key=agreeing)  # of ways with as many known names, the first
     said = f"the checker assigned the gradients from backward to {', '.join(way)}, in this order"
     return dict(zip(way, result, strict=True)), said
 

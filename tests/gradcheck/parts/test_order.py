@@ -10,10 +10,13 @@ from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.adapters.order import (
     array_outside,
     gradients_of_outside,
+    in_input_order,
     is_saved,
     names_in_code,
+    reordered,
     returned_gradient_names,
     simple_steps,
+    some_in_input_order,
     whole_input,
 )
 
@@ -81,7 +84,144 @@ def test_functions_without_such_names():
 
 def test_a_pair_of_loads_in_one_instruction():  # since Python 3.13
     step = SimpleNamespace(opname="LOAD_FAST_LOAD_FAST", argval=("dx", "dw"), is_jump_target=False)
-    assert [(s.name, s.value, s.effect) for s in simple_steps(step)] == [("LOAD_FAST", n, 1) for n in ("dx", "dw")]
+    assert simple_steps(step) == [("LOAD_FAST", n, 1, False) for n in ("dx", "dw")]
+    step.is_jump_target = True  # the jump goes to the first of the two loads
+    assert simple_steps(step) == [("LOAD_FAST", "dx", 1, True), ("LOAD_FAST", "dw", 1, False)]
+
+
+# --- the names in the source -----------------------------------------------------------------------------------------
+
+
+def test_names_in_the_source():
+    def backward(dy, dx, dw, db):
+        def inner():
+            return db, db
+
+        if dy is None:
+            return dx, dw
+        if dw is None:
+            return dw, (db, 2 * dx)
+        return dx
+
+    assert returned_gradient_names(backward) == ["dw", "db", ""]  # the last return of several values
+    assert returned_gradient_names(lambda dw, dx: (dw, dx)) == []
+
+    def one(dx):
+        return dx
+
+    assert returned_gradient_names(one) == []
+
+
+# --- gradients in another order --------------------------------------------------------------------------------------
+
+
+def never():
+    raise AssertionError("the names are not needed")
+
+
+def in_order(result, inputs, *returned):
+    """Return the gradients in the order of the inputs x, w, b, and the note."""
+    return in_input_order(result, ["x", "w", "b"][: len(inputs)], inputs, lambda: list(returned))
+
+
+def same(found, *wanted):
+    return len(found) == len(wanted) and all(a is b for a, b in zip(found, wanted, strict=True))
+
+
+def test_gradients_in_the_order_of_the_inputs_stay_as_they_are():
+    ids, of_ids = np.arange(4), np.zeros(4)
+    for result, inputs in (
+        ((DX, DW, DB), (X, W, B)), ((DX, None, DB), (X, W, B)), ((DX, DW, 5.0), (X, W)),
+        ((DX, DB), (X, ids, B)), ((DX, of_ids, DB), (X, ids, B)), ((DX, None, DB), (X, ids, B)),
+    ):  # fmt: skip
+        assert in_input_order(result, ["x", "w", "b"][: len(inputs)], inputs, never) == (result, "")
+
+
+def test_gradients_are_matched_by_their_names():
+    says = "backward returns {}; the checker matched them to x, w, b by their names"
+    found, note = in_order((DW, DB, DX), (X, W, B), "loss", "dw", "db", "dx")
+    assert same(found, DX, DW, DB) and note == says.format("dw, db, dx")
+    square, other = np.ones((2, 2)), np.full((2, 2), 7.0)  # the shapes cannot tell the first two
+    found, note = in_order((other, DB, square), (square, square, B), "dw", "db", "dx")
+    assert same(found, square, other, DB) and note == says.format("dw, db, dx")
+    found, note = in_order((DB, DX), (X, np.arange(4), B), "db", "dx")
+    assert same(found, DX, None, DB) and note == says.format("db, dx").replace("x, w, b", "x, b")
+
+
+def test_a_gradient_of_a_wrong_shape_keeps_its_place():
+    result = (DW, DB, DX[:1])  # the names say what they are, so a gradient of x has the wrong shape
+    assert in_order(result, (X, W, B), "dw", "db", "dx") == (result, "")
+
+
+@pytest.mark.parametrize("returned", [(), ("", "", ""), ("dq", "dr", "ds"), ("dx", "", ""), ("dw", "db")])
+def test_without_names_the_shapes_decide(returned):
+    found, note = in_order((DW, DB, DX), (X, W, B), *returned)
+    assert same(found, DX, DW, DB)
+    assert (
+        note == "backward does not return the gradients in the order x, w, b; the checker matched them by their shapes"
+    )
+    other = 7 * B  # two inputs have the shape of b
+    result = (other, DB, DX)
+    gradients, note = in_order(result, (X, B, B), *(returned if "dw" not in returned else ()))
+    assert gradients is result and note.endswith(
+        "several orders fit their shapes; return them in the order of the inputs"
+    )
+    result = (DW, DB, DX[:1])
+    assert in_order(result, (X, W, B), *returned) == (result, "")  # no order fits
+
+
+def test_gradients_of_which_one_is_none_are_not_matched_by_their_shapes():
+    result = (DB, None, DX)
+    assert in_order(result, (X, W, B)) == (result, "")
+
+
+@pytest.mark.parametrize(("count", "known"), [(6, True), (7, False)])
+def test_at_most_six_gradients_are_matched_by_their_shapes(count, known):
+    inputs = tuple(np.ones(k + 1) for k in range(count))
+    names, result = [f"v{k}" for k in range(count)], tuple(2 * v for v in inputs)
+    gradients, note = in_input_order(result[::-1], names, inputs, list)
+    assert same(gradients, *(result if known else result[::-1])) and bool(note) == known
+    floats = [*zip(names, inputs, strict=True)]
+    gradients, note = some_in_input_order(result[1::-1], floats, list)
+    assert bool(note) == known
+    assert list(gradients) == ["v1", "v0"] if known else same(gradients, *result[1::-1])
+
+
+def test_a_gradient_too_many_comes_last():
+    extra = np.ones(9)
+    found, _ = in_order((DW, extra, DX), (X, W))
+    assert same(found, DX, DW, extra)
+    assert same(reordered((DB, None, extra, DX), (X, np.arange(4), B), [0, 2], (3, 0)), DX, None, DB, extra)
+
+
+# --- gradients of some inputs ----------------------------------------------------------------------------------------
+
+FLOATS = [("x", X), ("w", W), ("b", B)]
+
+
+def some(result, *returned, floats=FLOATS):
+    return some_in_input_order(result, floats, lambda: list(returned))
+
+
+def test_gradients_of_some_inputs_in_their_order():
+    for result in ((DX, DW), (DX, DB), (DW, DB), (DX,), (DB,), (DB, None), (np.ones(7), DX)):
+        assert some_in_input_order(result, FLOATS, never) == (result, "")
+    result = (DB, DW)
+    found, note = in_order(result, (X, W, B))
+    assert note and list(found) == ["b", "w"]
+
+
+def test_gradients_of_some_inputs_in_another_order():
+    found, note = some((DB, DW))
+    assert list(found) == ["b", "w"] and found["b"] is DB and found["w"] is DW
+    assert note == "the checker assigned the gradients from backward to b, w, in this order"
+    two = [("x", B), ("y", B), ("w", W)]  # only the names can tell x from y
+    for returned, names in (
+        ((), ["w", "x"]), (("dw", "dy"), ["w", "y"]), (("loss", "dw", "dy"), ["w", "y"]), (("dw", "dx"), ["w", "x"]),
+        (("dw", "dq"), ["w", "x"]), (("", "dy"), ["w", "y"]),
+    ):  # fmt: skip
+        found, note = some((DW, DB), *returned, floats=two)
+        assert list(found) == names and ", ".join(names) in note
 
 
 # --- one list of parameters ------------------------------------------------------------------------------------------
@@ -249,7 +389,7 @@ def test_a_saved_input_shares_memory_or_has_the_values():
 
 def test_the_text_of_another_program_with_the_same_file_name_is_not_used(monkeypatch):
     # Python 3.13 keeps the text of `python -c`, and its file name is that of a program that exec runs.
-    for other in ("import sys\n", "def other(dy):\n    return dy, dy\n"):
+    for other in ("import sys\n", "def other(dy):\n    return dy, dy\n", "# no statement\n"):
         lines = other.splitlines(keepends=True)
         monkeypatch.setitem(linecache.cache, "<string>", (len(other), None, lines, "<string>"))
         scope = {}
