@@ -131,8 +131,9 @@ def bind_arguments(
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
         return None
-    # If there are not enough arguments for all dys and the cache, leave out the last dys.
-    if cache is not NO_CACHE and len(free) <= len(dys):
+    # If there are not enough arguments for all dys and the cache, leave out the last dys. But if all these arguments
+    # have names of gradients, as in backward(dout, x, w), leave out the cache.
+    if cache is not NO_CACHE and len(free) <= len(dys) and not all(map(is_gradient_argument, free)):
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]
@@ -142,7 +143,9 @@ def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Se
     """Return the number of arguments of backward that are gradients.
 
     All arguments are gradients, except those with the name of an input, an output or the cache. If forward returns a
-    cache (`cache` is True), and no argument has a usual name of a cache, then one of the arguments is the cache.
+    cache (`cache` is True), and no argument has a usual name of a cache, then one of the arguments is the cache, unless
+    all of them have usual names of gradients.
     """
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
-    return len(free) - (cache and not any(is_cache_name(n) for n in names))
+    unnamed = cache and not any(map(is_cache_name, names)) and not all(map(is_gradient_argument, free))
+    return len(free) - unnamed

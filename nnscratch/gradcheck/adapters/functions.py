@@ -19,6 +19,7 @@ from .calls import (
 )
 from .matching import is_of_loss
 from .names import function_name
+from .order import returned_gradient_names
 from .outputs import UsedOutputs, losses_of
 from .refusals import pair_refusal, value_and_gradient_refusal
 
@@ -26,11 +27,12 @@ from .refusals import pair_refusal, value_and_gradient_refusal
 class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
-    If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. If forward returns
-    one number, or one loss for each element, backward may be ``backward(x, w, b)``. For other signatures, the adapter
-    uses the names of the arguments (`bind_arguments`). An argument with the name of an input receives this input, as in
-    ``backward_propagation(parameters, cache, X, Y)``. If forward ends with ``return out``, an argument with the name
-    ``out`` receives the output.
+    If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. Forward returns no
+    cache if backward takes the gradient of each of its values, as in ``a, b = split(x)`` and
+    ``dx = split_backward(da, db)``. If forward returns one number, or one loss for each element, backward may be
+    ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments (`bind_arguments`). An
+    argument with the name of an input receives this input, as in ``backward_propagation(parameters, cache, X, Y)``. If
+    forward ends with ``return out``, an argument with the name ``out`` receives the output.
 
     Examples
     --------
@@ -51,6 +53,11 @@ class PairAdapter(Adapter):
         self._optional_names = optional_names(backward)
         self.output_names = [n for n in returned_names(forward) if n not in self.input_names]
         self.outputs: tuple = ()
+        # An argument with the name under which forward returns its last value is the cache. For example, d is a mask in
+        # ``return x * d, d``, and so in ``backward(dy, d)``.
+        last = next(reversed(returned_gradient_names(forward)), "")
+        own = last not in self.input_names
+        self._names = self.backward_names and ["cache" if own and n == last else n for n in self.backward_names]
 
     def run(self) -> tuple:
         result = self.forward(*self.inputs)
@@ -70,24 +77,21 @@ class PairAdapter(Adapter):
 
         In this case, the last value is an output, and not a cache.
         """
-        names = self.backward_names or []
-        if len(names) <= len(result):
-            return False
-        free = [n for n in names if n not in self.input_names]
-        if len(free) != len(result) or not all(is_gradient_argument(n) for n in free):
+        free = [n for n in self._names or [] if n not in self.input_names]
+        if len(free) != len(result) or not all(map(is_gradient_argument, free)):
             return False
         return len(float_leaves(result)) == len(result)
 
     def _used_outputs(self, ys: tuple) -> UsedOutputs:
         """Return the positions of the outputs to check, and of the outputs for which backward takes a gradient."""
-        has_cache, names, count = self.cache is not NO_CACHE, self.backward_names, len(ys)
+        has_cache, names, count = self.cache is not NO_CACHE, self._names, len(ys)
         everything = UsedOutputs(range(count), range(count))
         if names is None or len(names) == count + has_cache:
             return everything
         taken = gradients_taken(names, self.input_names, self.output_names, has_cache)
         if not 0 <= taken < count:
             return everything
-        if taken == 0 and (not losses_of(ys) or any(map(is_gradient_argument, names))):
+        if taken == 0 and not losses_of(ys):
             return everything
         return self.choose_outputs(ys, taken)
 
@@ -99,7 +103,7 @@ class PairAdapter(Adapter):
 
     def _call_backward(self, dys: tuple) -> Any:
         """Call backward with the arguments that it takes, and return its result."""
-        names, cache = self.backward_names, self.cache
+        names, cache = self._names, self.cache
         dys = self.given_dys(dys)
         has_cache, scalar = cache is not NO_CACHE, not dys or has_no_axes(dys[0])
         by_name = {n: v for n, v in zip(self.input_names, self.inputs, strict=True)}
@@ -154,9 +158,10 @@ class ValueAndGradientAdapter(Adapter):
         if not isinstance(result, tuple) or len(result) < 2:
             raise value_and_gradient_refusal(self.function, self.input_names, result)
         y, *rest = result
-        tuple_first = isinstance(y, (tuple, list)) and is_float(rest[0]) and has_no_axes(rest[0])
+        before_loss = isinstance(y, (tuple, list, dict)) and is_float(rest[0]) and has_no_axes(rest[0])
+        only_dict = isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict) and not callable(rest[0])
         # The gradients may come first, as in grads, cost = propagate(w, b, X, Y).
-        if tuple_first or (isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict)):
+        if before_loss or only_dict:
             y, rest = rest[0], [y, *rest[1:]]
         gradients = next((part for part in rest if isinstance(part, dict) and part), None)
         if len(rest) == 1:

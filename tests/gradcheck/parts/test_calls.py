@@ -93,13 +93,17 @@ def test_a_cache_is_bound_by_its_name_or_after_the_gradients():
     assert bind_arguments(["x", "kept"], inputs, ["dy", "dz"], {}, "c") == ["x", "c"]
     assert bind_arguments(["dy", "cache"], inputs, ["dy"], {}) == ["dy", "x"]  # there is no cache
     assert bind_arguments(["cache", "cache2", "dy"], inputs, ["dy"], {}, "c") == ["c", "dy", "x"]
-    assert bind_arguments(["dy", "dz"], inputs, ["a", "b"], {}, "c") == ["a", "c"]
+    assert bind_arguments(["dy", "dz"], inputs, ["a", "b"], {}, "c") == ["a", "b"]  # both have names of gradients
+    assert bind_arguments(["dy", "x"], inputs, ["dy"], {}, "c") == ["dy", "x"]
+    assert bind_arguments(["dy", "d"], inputs, ["dy"], {}, "c") == ["dy", "c"]
 
 
 def test_the_number_of_gradients_that_backward_takes():
     assert gradients_taken(["dy", "dz", "x", "y", "cache"], {"x": 1}, ["y"], True) == 2
     assert gradients_taken(["dy", "kept"], {}, [], True) == 1 and gradients_taken(["dy", "kept"], {}, [], False) == 2
     assert gradients_taken(["dy", "cache"], {}, [], False) == 2
+    assert gradients_taken(["dy", "x"], {"x": 1}, [], True) == 1
+    assert gradients_taken(["kept", "x"], {"x": 1}, [], True) == 0
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
@@ -173,8 +177,8 @@ def test_every_output_may_have_a_gradient():
     assert (count, given) == (2, {"x": (5 * DY).tolist()}) and adapter.cache is NO_CACHE and adapter.notes == []
     count, given, adapter = outcome(forward, lambda dy, h: 2 * dy + 0 * h, X)
     assert count == 1 and adapter.cache.tolist() == (3 * X).tolist()  # the last value is the cache
-    count, _, adapter = outcome(forward, lambda dy, dh: 2 * dy + 0 * dh, X)
-    assert count == 1 and adapter.cache.tolist() == (3 * X).tolist()  # an input after the gradients would show more
+    count, given, adapter = outcome(forward, lambda dy, dh: 2 * dy + 3 * dh, X, dys=(DY, DY))
+    assert (count, given) == (2, {"x": (5 * DY).tolist()}) and adapter.cache is NO_CACHE
     count, _, adapter = outcome(lambda x: (2 * x, [1]), lambda dy, dz, x: 2 * dy, X)
     assert count == 1 and adapter.cache == [1]  # not a float
     adapter = PairAdapter(forward, lambda dy, dz, cache, x: 2 * dy, (X,))
