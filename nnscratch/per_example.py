@@ -94,7 +94,10 @@ class Outer:
             parameter.grad += (a.T @ b).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Outer:
-        """Return the form of all N examples. This object has only the examples `rows`. All other gradients are zero."""
+        """Return a form with all N examples of the batch. The examples that are not in `rows` have zero gradients.
+
+        This object contains only the examples with the indices `rows`.
+        """
         return Outer(_spread(self.a, rows, N), _spread(self.b, rows, N))
 
     @staticmethod
@@ -192,7 +195,10 @@ class Each:
         parameter.grad += (c @ self.g.reshape(len(self.g), -1)).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Each:
-        """Return the form of all N examples. This object has only the examples `rows`. All other gradients are zero."""
+        """Return a form with all N examples of the batch. The examples that are not in `rows` have zero gradients.
+
+        This object contains only the examples with the indices `rows`.
+        """
         return Each(_spread(self.g, rows, N))
 
     @staticmethod
@@ -235,9 +241,9 @@ def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Arr
 
 @contextlib.contextmanager
 def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Iterator[None]:
-    """Let a layer process only the examples `rows` of a batch of N, inside the ``with`` block.
+    """Let a layer process only the examples with the indices `rows` of a batch of N, inside the ``with`` block.
 
-    The forms that the layer keeps have only these examples. After the block, each form has all N examples. The
+    The forms that the layer keeps contain only these examples. After the block, each form contains all N examples. The
     gradients of the added examples are zero.
 
     Recurrent layers use this function for sequences of different lengths. They cut time into segments, and a segment

@@ -53,8 +53,8 @@ def check_protections(trust: bool) -> list[str]:
         missing = missing_protections(starter)
     if missing and not trust:
         raise NotProtected(
-            f"on this machine, the sandbox does not block: {', '.join(missing)}. On Linux 5.13 or later, install its "
-            f"packages (pip install landlock pyseccomp) and its library (Debian: apt install libseccomp2). "
+            f"on this machine, the sandbox does not block: {', '.join(missing)}. The sandbox needs Linux 5.13 or "
+            f"later, two packages (pip install landlock pyseccomp) and a library (Debian: apt install libseccomp2). "
             f"If you trust all submissions, use --trust-submissions"
         )
     return missing

@@ -16,7 +16,7 @@ import numpy as np
 
 Load = Callable[[str], Any]
 
-FUNCTIONS = {  # the functions whose gradients the exercise numerical_gradient computes
+FUNCTIONS = {  # the exercise numerical_gradient asks for the gradients of these functions
     "sines": lambda x: np.sum(np.sin(x)),
     "cubes": lambda x: float(np.sum(x**3)),
     "products": lambda x: np.prod(x) + np.sum(x * x),

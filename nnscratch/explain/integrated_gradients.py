@@ -136,7 +136,10 @@ def integrated_gradients(
 
 
 def line_of(model: Module, x: Array, target: Target, x0: Array, difference: Array) -> Line:
-    """Return the `Line` of one example. x has the shape (1, ...); the features x0 and difference have no batch axis."""
+    """Return the `Line` of one example: a function that computes s and ds/dx at points of the line from x0 to x.
+
+    `x` is a batch of one example. `x0` and `difference` are arrays of features without the batch axis.
+    """
     xp = backend.array_module(x)
 
     def at(alphas: np.ndarray) -> tuple[np.ndarray, Array]:

@@ -2,18 +2,19 @@
 
 A check of the gradient of x alone says nothing about the weights. Therefore the checker adds random numbers to every
 other float array in the user's objects and functions. If the outputs change, and there is no gradient for the array,
-the verdict is "incomplete". The checker treats the following arrays as constants. They do not make the verdict
+the verdict is "incomplete". The checker treats the following arrays as constants. A constant does not make the verdict
 "incomplete":
 
-- arrays that forward replaces or overwrites: they are caches or a state;
-- arrays that a plain function reads from a closure or a global;
-- arrays that a method reads from a closure or a global, attributes of a class, and default arguments, unless their
-  name is used for weights only, such as ``W``, ``b``, ``weights``, ``bias`` or ``theta``;
-- buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
-- arrays that contain infinity or NaN, such as a mask of attention scores;
-- arrays of an object with ``requires_grad = False`` or ``trainable = False``;
-- arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
-  lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
+- An array that forward replaces or overwrites. It is a cache or a state.
+- An array that a plain function reads from a closure or a global.
+- An array that a method reads from a closure or a global, or that is an attribute of a class or a default argument.
+  But the array is not a constant if its name is ``W``, ``b``, ``weights``, ``bias``, ``theta`` or a similar name.
+- A buffer of a Module, a read-only array, or an array with the name of a setting or a statistic (`learned_names.py`).
+- An array that contains infinity or NaN, such as a mask of attention scores.
+- An array of an object with ``requires_grad = False`` or ``trainable = False``.
+- An array of a Module, if it is not a Parameter and does not have the name of a weight.
+- An array of an object that lists its parameters in ``params``, if the array does not have the name of a weight.
+- Any array that does not have the name of a weight, if forward takes the weights as inputs.
 
 A note in the report names the constants that change the outputs. It leaves out read-only arrays, arrays that forward
 replaces or overwrites, and arrays that contain infinity or NaN.

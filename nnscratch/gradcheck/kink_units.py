@@ -2,14 +2,16 @@
 
 A kink is a point at which a function has no derivative, such as zero for ReLU. A unit is one element of the result of
 such a function. At a kink of one unit, backward may use any slope between the two one-sided slopes. If several units
-have a kink at the same point, backward may use a different slope for each unit. Then an allowed gradient is
+have a kink at the same point, backward may use a different slope for each unit.
+
+Let g_start be the gradient at a nearby point, where no unit lies on a kink. Let J_u be the jump of the gradient if only
+unit u moves from one side of its kink to the other. Then an allowed gradient is
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
-Here g_start is the gradient at a nearby point, where no unit lies on a kink. J_u is the jump of the gradient if only
-unit u moves from one side of its kink to the other. The same theta must explain the gradients of all arrays. It
-must also explain them for several values of dy, which is the gradient with respect to the outputs. To find the jumps,
-this file runs backward at nearby points:
+The number theta_u gives the slope of unit u: 0 and 1 are the two one-sided slopes. The same numbers must explain the
+gradients of all arrays. They must also explain them for several values of dy, which is the gradient with respect to the
+outputs. To find the jumps, this file runs backward at nearby points:
 
 1  If an element of the gradient has only two different values at these points, it depends on one unit. At the kink, the
    element must lie between the two values.

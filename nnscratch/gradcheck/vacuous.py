@@ -44,8 +44,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
     """Return True if the outputs stay the same when all `arrays` change by random amounts or are filled with NaN.
 
-    NaN shows that forward reads its input. For example, a softmax over one class is 1 for all numbers, but if the input
-    is NaN, the output is NaN too.
+    The test with NaN finds a forward that reads its input, but returns the same output for all numbers. For example, a
+    softmax over one class is 1 for all numbers. But if the input is NaN, the output is NaN too.
     """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:

@@ -302,7 +302,7 @@ class MultiheadAttention(Module):
         return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)
 
     def keep_examples(self, dp: Array, x: Array, rows: slice) -> None:
-        """Keep the gradients of each example. They are zero for the rows of the weight outside `rows`."""
+        """Keep the gradients of each example. They are zero in the rows of the weight that are not in `rows`."""
         da = backend.array_module(dp).zeros((*dp.shape[:2], 3 * self.embed_dim), dtype=dp.dtype)  # (N, T, 3D)
         da[:, :, rows] = dp
         self.in_proj_weight.keep(Outer(da, x))

@@ -76,9 +76,9 @@ def row_sums(x: Array) -> Array:
 def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix, on a CPU computed as a product with a vector of ones, as in `row_sums`.
 
-    If the matrix is small, NumPy's ``sum`` is as fast as the product, and it is used instead. It is also used if the
-    matrix is large. OpenBLAS then computes the product with several threads and waits for all of them. While another
-    program used the same cores, this took up to 20 times as long as ``sum``.
+    For a small matrix, this function uses NumPy's ``sum``, which is as fast as the product. For a large matrix, it also
+    uses ``sum``, because OpenBLAS would compute the product with several threads and wait for all of them. While
+    another program used the same cores, such a product took up to 20 times as long as ``sum``.
 
     On a GPU, CuPy's ``sum`` starts one block of threads for every 32 columns. A tall matrix, such as the gradient of a
     layer's output at every token of a batch, then keeps only a few processors of the GPU busy. So this function cuts

@@ -105,7 +105,10 @@ class GroupNorm(Module):
 
     @staticmethod
     def _column(ndim: int) -> tuple[int, ...]:
-        """Return the shape in which (C,) broadcasts along the channel axis: (C, 1, 1) for images."""
+        """Return the shape to which forward and backward reshape the weight and the bias: (-1, 1, 1) for images.
+
+        In this shape, they broadcast along the channel axis.
+        """
         return (-1,) + (1,) * (ndim - 2)
 
     def _check(self, x: Array) -> None:

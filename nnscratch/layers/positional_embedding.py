@@ -66,8 +66,8 @@ class PositionalEmbedding(Module):
             raise ValueError(f"PositionalEmbedding needs x of shape (batch, time, {self.embed_dim}), got {x.shape}")
         if not 0 <= integer("start", start) <= self.max_length - x.shape[1]:
             raise ValueError(
-                f"PositionalEmbedding has {self.max_length} positions; {x.shape[1]} tokens from position {start} on do "
-                f"not fit"
+                f"PositionalEmbedding has {self.max_length} positions; {x.shape[1]} tokens that start at position "
+                f"{start} do not fit"
             )
         positions = slice(start, start + x.shape[1])
         self.save_for_backward(x.shape, positions)

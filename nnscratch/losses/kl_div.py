@@ -27,7 +27,7 @@ from .checks import check_same_shape
 class KLDivLoss(Module):
     """The Kullback-Leibler divergence between predicted log-probabilities and target probabilities, averaged over rows.
 
-    ``criterion(log_probabilities, probabilities)`` takes float arrays of the same shape, (..., C), and dtype.
+    ``criterion(log_probabilities, probabilities)`` takes two float arrays of equal dtype and equal shape (..., C).
 
     Examples
     --------

@@ -44,7 +44,8 @@ class ProgressBar(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         stream = self.stream = io.StringIO() if trainer.rank > 0 else progress.stream()
-        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; in a log, each update is a line
+        # The seconds between two updates. There are few updates in a log, because each update adds a line to the log.
+        self.interval = 0.2 if progress.someone_watches() else 20
         self.bar = progress.bar(
             total=trainer.total_steps,
             initial=trainer.steps_done,

@@ -126,7 +126,7 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
         one_score = prediction.shape == target.shape
         if not one_score and (prediction.ndim == 0 or prediction.shape[-1] < 2):
             raise ValueError(
-                f"scores must have the shape of target, or one more axis of two or more classes, "
+                f"scores must have the shape of target, or this shape plus a last axis for two or more classes, "
                 f"got {prediction.shape} and {target.shape}"
             )
         if backend.array_module(prediction).isnan(prediction).any():  # argmax would choose NaN

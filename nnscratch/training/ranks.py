@@ -18,7 +18,9 @@ from .divergence import TrainingDiverged
 if TYPE_CHECKING:
     from .together import Together
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # Open MPI sets the first, and MPICH, Intel MPI and Slurm set the second
+# The environment variables with the number of processes. Open MPI sets the first variable. MPICH, Intel MPI and Slurm
+# set the second.
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:

@@ -170,7 +170,7 @@ def test_bad_input_is_refused():
     ]:
         with pytest.raises(error, match=message):
             attention(x, past=bad)
-    with pytest.raises(ValueError, match=r"has 4 positions; 3 tokens from position 2 on do not fit"):
+    with pytest.raises(ValueError, match=r"has 4 positions; 3 tokens that start at position 2 do not fit"):
         nn.PositionalEmbedding(4, 6)(x.astype(np.float32), start=2)
     with pytest.raises(ValueError, match=r"needs x of shape \(batch, time, 6\)"):
         nn.PositionalEmbedding(4, 6)(np.ones((2, 3), dtype=np.float32))

@@ -285,7 +285,7 @@ def test_flatten_leaves_rows_of_numbers_as_they_are():
 def test_a_sequence_longer_than_the_positions_and_a_window_larger_than_the_image_are_refused():
     layer = nn.PositionalEmbedding(4, 3, rng=0)
     layer(np.ones((1, 4, 3), np.float32))
-    with pytest.raises(ValueError, match="PositionalEmbedding has 4 positions; 4 tokens from position 1 on do not fit"):
+    with pytest.raises(ValueError, match="PositionalEmbedding has 4 positions; 4 tokens that start at position 1 "):
         layer(np.ones((1, 4, 3), np.float32), start=1)
     for pool in (nn.MaxPool2d(3), nn.AvgPool2d(3)):
         with pytest.raises(ValueError, match=type(pool).__name__):

@@ -63,7 +63,7 @@ def from_json(content: Any) -> Parts:
     """
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict):
-        raise ValueError('there is no "model" with a vocabulary and merges')
+        raise ValueError('there is no "model" entry; it must contain the vocabulary and the list of merges')
     if model.get("type", "BPE") != "BPE":
         raise ValueError(f"the model must be BPE, got {model['type']!r}")
     for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout", "ignore_merges"):

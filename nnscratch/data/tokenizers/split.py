@@ -66,7 +66,7 @@ class SplitTokenizer(Tokenizer):
         counts = Counter({EOS: 0})  # EOS is in the vocabulary even if the text is a single line
         counts.update(cls.tokenize(text))
         if not counts.keys() - {EOS}:
-            raise ValueError("text holds no tokens for a vocabulary")
+            raise ValueError("text holds no tokens, and a vocabulary needs at least one")
         ranked = [token for _, token in sorted((-count, token) for token, count in counts.items())]
         if max_size is not None and positive_int("max_size", max_size) < len(ranked):
             if UNK not in counts:

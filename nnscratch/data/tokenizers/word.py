@@ -124,7 +124,7 @@ class WordTokenizer(Tokenizer):
         counts = Counter(cls.tokenize(text))
         del counts[UNK], counts[EOS]
         if not counts:
-            raise ValueError("text holds no words for a vocabulary")
+            raise ValueError("text holds no words, and a vocabulary needs at least one")
         ranked = sorted((-count, word) for word, count in counts.items() if count >= min_count)
         if not ranked:
             raise ValueError(f"min_count is {min_count}, and no word of the text occurs that often")

@@ -42,9 +42,9 @@ def returned_gradient_names(function: Callable) -> list[str]:
     body = tree.body[0] if tree.body else None
     name = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_name", "")
     if not isinstance(body, ast.FunctionDef) or body.name != name:
-        # A lambda has no return statement. In all other cases, inspect has found the text of other code. For example,
-        # code from `python -c` and code from exec have the same file name, "<string>", and since Python 3.13, inspect
-        # finds the text of `python -c` under this name.
+        # A lambda has no return statement. If the function is not a lambda, the text that inspect found does not belong
+        # to the function. For example, code from `python -c` and code from exec have the same file name, "<string>",
+        # and since Python 3.13, inspect finds the text of `python -c` under this name.
         return [] if name == "<lambda>" else names_in_code(function)
     inner = {id(n) for f in ast.walk(body) if isinstance(f, ast.FunctionDef) and f is not body for n in ast.walk(f)}
     returned = [n.value for n in ast.walk(body) if isinstance(n, ast.Return) and id(n) not in inner]
@@ -175,7 +175,8 @@ def gradients_of_outside(
     known, floats = returned()[-len(result) :], [value for value in inputs if float_leaves(value)]
     if len(known) != len(result):
         return {}, result
-    # If each gradient fits an input, all belong to the inputs, even if backward reads a global x by mistake.
+    # If each gradient fits an input, all gradients belong to inputs. Do not search for other arrays then: if backward
+    # reads a global x by mistake, the search would take dx for the gradient of this global.
     if len(floats) == len(result) and all(map(fits, floats, result)):
         return {}, result
     of = [gradient_of(n) if n else [] for n in known]

@@ -1,4 +1,4 @@
-"""List the changes of an expression of backward that backward_edits.py tries. The most likely mistakes come first.
+"""List the changes that backward_edits.py tries in an expression of backward. The most likely mistakes come first.
 
 If a change makes the gradients right, backward contains the mistake on the left:
 
@@ -215,7 +215,10 @@ def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bo
 
 
 def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
-    """Yield changes that replace a variable v by another variable, by v ** 2 or by v.T, and v.T by v: see `changes`."""
+    """Yield changes that replace a variable v by another variable, v ** 2 or v.T, or that replace v.T by v.
+
+    `changes` describes the tuples.
+    """
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:

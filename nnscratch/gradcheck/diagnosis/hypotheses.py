@@ -178,9 +178,9 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step h for which differences of the unchanged forward equal the true derivatives. Measure the noise.
+        """Find a step h at which finite differences of the unchanged forward give the true derivatives.
 
-        Return False if there is no such step.
+        Measure the noise of these differences too. Return False if no step gives derivatives that are accurate enough.
         """
         every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
         self.centre = self.tape.value()

@@ -59,7 +59,9 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
             if any(n.active[j] for n in nodes) and isinstance(node.operands[other], np.ndarray):
                 yield from alternative_factors(graph, nodes, j, other)
                 layers = len({n.variables[j] for n in nodes} - {None})
-                for n in nodes if layers == len(nodes) > 1 else ():  # the iterations of the loop are layers
+                # If each iteration of a loop uses another weight, the iterations are the layers of a network. The
+                # mistake may be in one layer only.
+                for n in nodes if layers == len(nodes) > 1 else ():
                     yield from alternative_factors(graph, [n], j, other)
 
 

@@ -55,9 +55,9 @@ def wrong_maxima(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_function(function: Callable, node: Node) -> Callable:
-    """Return a change of forward in which a maximum has the derivative of `function`.
+    """Return a replacement for a maximum: its value is the same, but it has the derivative of `function`.
 
-    For example, if `function` is np.mean, a change of any element changes the maximum.
+    For example, if `function` is np.mean, a change of any element changes the result.
     """
     kwargs = {k: v for k, v in node.kwargs.items() if k in ("axis", "keepdims")}
     kwargs.setdefault("axis", 0)  # the default axis of np.maximum.reduce
@@ -74,7 +74,8 @@ def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
         j, k = (1, 2) if name == "where" else (0, 1)
         if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
             continue
-        # An operand may be constant in some iterations. In h = np.maximum(h, x[t]), the first h is constant.
+        # An operand may be constant in some iterations. For example, in h = np.maximum(h, x[t]), the operand h is
+        # constant in the first iteration.
         if not all(any(n.active[i] for n in nodes) for i in (j, k)) or not all(same_shapes(n, j, k) for n in nodes):
             continue
         names = [nodes[0].operand_names[i] for i in (j, k)]

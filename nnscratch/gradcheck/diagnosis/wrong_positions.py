@@ -47,10 +47,11 @@ def moved_results(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def add_elsewhere(index: np.ndarray) -> Callable:
-    """Return a change of ``out[window] += u``: if u changes, `out` changes at other positions.
+    """Return a replacement for ``out[window] += u`` that adds the increment of u at other positions of `out`.
 
-    `index` contains the flat indices of these positions in the array that owns the memory. The index is -1 for an
-    element of u that is not added.
+    The window itself receives the value that u had in the first forward pass. `index` contains the flat indices of the
+    other positions, in the array that owns the memory of `out`. If the index is -1, the element of the increment is
+    not added.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

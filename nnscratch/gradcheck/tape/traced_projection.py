@@ -23,8 +23,8 @@ from .traced_array import TracedArray, running
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
     """Replace the arrays of the code by traced views, as `traced_code` does, and yield a projection of the traced code.
 
-    The new projection differentiates with respect to the traced views of the arrays. It uses the same output weights as
-    `projection`.
+    A traced view shares the memory of an array, and reports its operations to `watcher`. The traced views are the
+    `variables` of the new projection. Its output weights are those of `projection`.
     """
     with traced_code(projection, watcher, backward):
         found = Projection(projection.adapter, np.random.default_rng(0))
