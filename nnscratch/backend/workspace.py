@@ -76,4 +76,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # arrays above 32 MiB are still returned
         return False
-    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # free memory beyond 1 GiB is still returned
+    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # if more than 1 GiB is free, memory is still returned

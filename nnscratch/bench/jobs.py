@@ -181,7 +181,7 @@ GPU_JOBS = {
 
 
 def select(text: str | None, jobs: dict[str, Job] = JOBS) -> list[Job]:
-    """Return the jobs in a list such as ``"a,g"``, where g selects ga and gc. None selects all jobs.
+    """Return the jobs that a text such as ``"a,g"`` names. The letter g selects ga and gc. None selects all jobs.
 
     Examples
     --------

@@ -107,7 +107,7 @@ def tables_of_run(results: dict[str, Any], run: dict[str, Any]) -> str:
 
 
 def kernel_title(run: dict[str, Any]) -> str:
-    """Return a heading for the BLAS kernel of a run. The results store the kernel as "as found" or "kernel NAME"."""
+    """Return a heading for the BLAS kernel of a run. In the results, it is the text "as found" or "kernel NAME"."""
     title = run["kernel"].replace("as found", "default kernel")
     return title[0].upper() + title[1:]
 
