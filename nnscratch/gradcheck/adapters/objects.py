@@ -50,7 +50,7 @@ class ObjectAdapter(Adapter):
             keys = [(str(k), v, gradient_key(k, grads)) for k, v in params.items()]
             listed = [(name, v, grads.get(key) if key is not None else None) for name, v, key in keys]
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
-            own = {id(v): k for k, v in attribute_of(self.instance, "__dict__", {}).items() if is_array(v)}
+            own = {id(v): k for k, v in attribute_of(self.instance, "__dict__", {}).items()}
             for i, v in enumerate(params):
                 self._list_names.setdefault(i, own.get(id(v), f"params[{i}]"))
             listed = [(self._list_names[i], v, grads[i] if i < len(grads) else None) for i, v in enumerate(params)]
@@ -103,15 +103,18 @@ class ObjectAdapter(Adapter):
         if len(result) > 1 and self._returns_cache(result):
             self.returns_cache = True
             *ys, self.cache = result
-            return tuple(ys)
+            return self._outputs_used(tuple(ys))
         return self._outputs_used(result)
 
     def _outputs_used(self, ys: tuple) -> tuple:
         """Return the outputs that are checked: all outputs, if backward can take a gradient for each output."""
         names, options = required_names(self.backward_method), optional_names(self.backward_method)
-        if names is None or len(names) + len(options) >= len(ys) or hasattr(ys, "_fields"):
+        if names is None or hasattr(ys, "_fields"):
             return ys
-        taken = len(names) + sum(map(is_gradient_argument, options))
+        count = len(names) - (self.cache is not NO_CACHE)
+        if count + len(options) >= len(ys):
+            return ys
+        taken = count + sum(map(is_gradient_argument, options))
         if not taken and not losses_of(ys):
             return ys
         self.used = self.choose_outputs(ys, taken)
@@ -121,11 +124,11 @@ class ObjectAdapter(Adapter):
     def _returns_cache(self, result: tuple) -> bool:
         """Return True if the last value that forward returned is a cache, and backward has an argument for it."""
         names = required_names(self.backward_method) or []
-        if len(names) != len(result) or hasattr(result, "_fields"):
+        if len(names) > len(result) or hasattr(result, "_fields"):
             return False
         if any(map(is_cache_name, names)):
             return True
-        if is_gradient_argument(names[-1]):
+        if len(names) < len(result) or is_gradient_argument(names[-1]):
             return False
         inputs = [id(a) for _, a in leaves("", self.inputs) if is_array(a)]
         return any(id(a) in inputs for _, a in leaves("", result[-1]))
@@ -134,7 +137,8 @@ class ObjectAdapter(Adapter):
         """Call backward with the gradients of the outputs, and the cache if forward has returned one."""
         dys = self.given_dys(dys)
         if self.cache is not NO_CACHE:
-            names = required_names(self.backward_method) or []
+            names, options = required_names(self.backward_method) or [], optional_names(self.backward_method)
+            dys = dys[: len(names) - 1 + len(options)]
             place = next((k for k, name in enumerate(names) if is_cache_name(name)), len(dys))
             return self.backward_method(*dys[:place], self.cache, *dys[place:])
         scalar = not dys or len(dys) == 1 and has_no_axes(dys[0])

@@ -186,14 +186,14 @@ def same_form(values: list[Any]) -> bool:
 def data_of(nest: Any) -> np.ndarray:
     """Return the data of a value, or of a list of values, as one float64 array."""
     if isinstance(nest, (list, tuple)):
-        return np.array([data_of(item) if values_in(item) else item for item in nest], dtype=np.float64)
+        return np.array([data_of(item) if values_in(item) else item for item in nest])
     return np.array(nest.data, dtype=np.float64)
 
 
 def gradient_of(nest: Any) -> Any:
     """Return the gradient of a value, or the gradients of a list of values as one array."""
     if isinstance(nest, (list, tuple)):
-        return np.array([gradient_of(item) if values_in(item) else 0.0 for item in nest], dtype=np.float64)
+        return np.array([gradient_of(item) if values_in(item) else 0.0 for item in nest])
     grad = getattr(nest.grad, "data", nest.grad) if is_value(nest.grad) else nest.grad
     return np.zeros(np.shape(nest.data)) if grad is None else np.array(grad, dtype=np.float64)
 

@@ -234,6 +234,8 @@ def test_a_cache_that_forward_returns():
     assert runs(lambda x: (2 * x, x + 1), lambda dy, kept: 2 * dy)[:2] == (2, False)
     Pair = namedtuple("Pair", "y cache")
     assert runs(lambda x: Pair(2 * x, x), lambda dy, cache: 2 * dy)[:2] == (2, False)
+    assert runs(lambda x: Pair(2 * x, x), lambda dy: 2 * dy)[:2] == (2, False)  # the fields belong together
+    assert runs(two, lambda *dys: 2 * dys[0])[:2] == (2, False)
     assert runs(lambda x: (2 * x, [3, x]), lambda dy, kept: 2 * dy)[:2] == (1, True)
     three = lambda x: (2 * x, 3 * x, x)  # noqa: E731
     first = runs(three, lambda cache, dy, dz: 2 * dy + 0 * dz + 0 * cache)
@@ -243,9 +245,77 @@ def test_a_cache_that_forward_returns():
     assert runs(two, lambda dy, dh: 2 * dy)[:2] == (2, False)
     count, returns_cache, adapter = runs(lambda x: (2 * x, x + 1), lambda dy: 2 * dy)
     assert (count, returns_cache) == (1, False) and "1 of 2 outputs" in adapter.notes[0]
+    assert lists(dict(enumerate(adapter.left_out))) == {0: (X + 1).tolist()}
+    assert runs(two, lambda dy, dz: 2 * dy)[2].left_out == ()
+    count, _, adapter = runs(lambda x: (2 * x, 3 * x, 4 * x), lambda dy, dz=None: 2 * dy)
+    assert count == 2 and lists(dict(enumerate(adapter.left_out))) == {0: (4 * X).tolist()}
+    count, _, adapter = runs(lambda x: (2 * x, 3 * x, 4 * x), lambda dy, mode=None: 2 * dy)
+    assert count == 1 and len(adapter.left_out) == 2
     assert runs(two, lambda dy, other=None: 2 * dy)[:2] == (2, False)
     assert runs(lambda x: (2 * x,), lambda dy: 2 * dy)[:2] == (1, False)
     assert runs(lambda x: 2 * x, lambda dy: 2 * dy)[:2] == (1, False)
+
+
+def test_the_cache_gets_the_argument_with_its_name():
+    class Cached:
+        def forward(self, x):
+            return 2 * x, (x, "kept")
+
+        def backward(self, memory, dy):
+            return 2 * dy if memory[1] == "kept" else None
+
+    adapter = ObjectAdapter(Cached(), (X,))
+    assert len(adapter.run()) == 1 and lists(adapter.gradients((DY,))) == {"x": (2 * DY).tolist()}
+
+
+@pytest.mark.parametrize(("backward", "checked", "notes"), [
+    (lambda dy, cache: 2 * dy * cache, 1, 1), (lambda cache, dy: 2 * dy * cache, 1, 1),
+    (lambda dy, dz, cache: (2 * dy + 3 * dz) * cache, 2, 0),
+    (lambda dy, cache, dz=None: (2 * dy + 3 * dz) * cache, 2, 0),
+])  # fmt: skip
+def test_a_cache_beside_outputs_of_which_backward_takes_only_some(backward, checked, notes):
+    class Step:
+        def forward(self, x):
+            return 2 * x, 3 * x, 10.0
+
+    step = Step()
+    step.backward = backward
+    adapter = ObjectAdapter(step, (X,))
+    assert len(adapter.run()) == checked and adapter.cache == 10 and len(adapter.notes) == notes
+    assert lists(adapter.gradients((DY, DY)[:checked])) == {"x": ((20 if checked == 1 else 50) * DY).tolist()}
+
+
+def test_a_backward_that_takes_only_the_cache_of_a_loss():
+    class Loss:
+        def forward(self, x):
+            return (x**2).sum(), x
+
+        def backward(self, cache):
+            return 2 * cache
+
+    adapter = ObjectAdapter(Loss(), (X,))
+    assert adapter.run() == (14.0,) and lists(adapter.gradients((1.0,))) == {"x": (2 * X).tolist()}
+
+
+def test_a_number_among_the_inputs_is_no_sign_of_a_cache():
+    class Counting:
+        def forward(self, x, n):
+            return n * x, n
+
+        def backward(self, dy, count):
+            return 3 * dy
+
+    adapter = ObjectAdapter(Counting(), (X, 3))
+    assert len(adapter.run()) == 2 and not adapter.returns_cache
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_params_in_a_list_and_gradients_in_a_dictionary_are_not_paired(form):
+    layer = Layer(form)
+    layer.grads = {"w": layer.dw, "b": layer.db}
+    assert ObjectAdapter(layer, (X,)).parameters() == {}
+    layer.params, layer.grads = {"w": layer.w}, form((layer.dw,))
+    assert ObjectAdapter(layer, (X,)).parameters() == {}
 
 
 def test_a_backward_without_arguments_belongs_to_a_loss():

@@ -162,12 +162,22 @@ def test_one_loss_for_each_sample():
     assert np.shape(loss) == () and loss == (Y[0] - T[0]) ** 2 and adapter.notes == []
 
 
+@pytest.mark.parametrize("more", [(1.0, 2.0), (1.0,), ({"data": 1.0},), ("text", 1.0)])
+def test_the_first_of_several_values_is_the_loss(more):
+    adapter = make_adapter((model, lambda A, T: (squares(A, T), *more), backward), (X, W, T))
+    assert adapter.run() == (LOSS,) and (adapter.gradients((1.0,))["W"] == DW).all()
+    assert adapter.notes == [f"<lambda> returns {1 + len(more)} values; the checker uses the first as the loss"]
+
+
 def test_a_python_number_is_a_loss():
     check(model, lambda A, T: float(squares(A, T)), backward, X, W, T)
     check(model, lambda A, T: squares(A, T).reshape(1, 1), backward, X, W, T)
 
 
-@pytest.mark.parametrize("cost", [lambda A, T: A - T, lambda A, T: None, lambda A, T: 3, lambda A, T: "loss"])
+@pytest.mark.parametrize("cost", [
+    lambda A, T: A - T, lambda A, T: None, lambda A, T: 3, lambda A, T: "loss", lambda A, T: (squares(A, T),),
+    lambda A, T: ("loss", squares(A, T)),
+])  # fmt: skip
 def test_a_loss_that_is_no_number_is_refused(cost):
     with pytest.raises(TypeError, match="must return one number, the loss"):
         make_adapter((model, cost, backward), (X, W, T)).run()

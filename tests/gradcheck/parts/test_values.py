@@ -116,6 +116,8 @@ def test_numbers_are_put_into_values():
     new = np.array([3.0, 4.0])
     set_data(b, new)
     assert b.data.tolist() == [3, 4] and b.data is not new and b.grad.tolist() == [0, 0]
+    set_data(b, new.view(NumberArray))  # its operations are recorded
+    assert b.data.tolist() == [3, 4] and type(b.data) is NumberArray
     set_data(c, np.array(2.0))
     assert (c.data, c.grad) == (2, None)
 
