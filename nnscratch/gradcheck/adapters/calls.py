@@ -71,7 +71,7 @@ def is_gradient_argument(name: str) -> bool:
         or "grad" in lower
         or "delta" in lower
         or lower.startswith(("d_", "upstream", "dout", "dvalue", "err_", "error_"))
-        or (len(name) > 1 and name[0] == "d" and (name[1].isupper() or len(name) < 4))
+        or (name[0] == "d" and (name[1].isupper() or len(name) < 4))
     )
 
 

@@ -69,6 +69,7 @@ def test_the_names_that_a_function_returns():
 
     assert returned_names(forward) == ["h_t"] and returned_names(Layer().forward) == ["y"]
     assert returned_names(Layer().other) == [] and returned_names(len) == []
+    assert returned_names(lambda x: X) == []  # a global variable
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
@@ -103,6 +104,7 @@ def test_the_number_of_gradients_that_backward_takes():
     assert gradients_taken(["dy", "kept"], {}, [], True) == 1 and gradients_taken(["dy", "kept"], {}, [], False) == 2
     assert gradients_taken(["dy", "cache"], {}, [], False) == 2
     assert gradients_taken(["dy", "x"], {"x": 1}, [], True) == 1
+    assert gradients_taken(["dy", "of_h", "cache"], {}, [], True) == 2
     assert gradients_taken(["kept", "x"], {"x": 1}, [], True) == 0
 
 
