@@ -24,6 +24,7 @@ from nnscratch.gradcheck.report import Diagnosis, Entry, GradientReport, Trap, f
 from nnscratch.gradcheck.stale_forward import differing_names, stale_traps
 from nnscratch.gradcheck.traps import (
     accumulation_traps,
+    affects_outputs,
     backward_traps,
     change_traps,
     form_traps,
@@ -70,6 +71,44 @@ def test_a_forward_that_writes_is_a_trap():
     assert kinds(forward_traps(project(forward, lambda dy, x: dy, X.copy()))) == [
         ("forward writes into its input", "wrong")
     ]
+
+
+def test_the_arrays_that_affect_the_outputs():
+    ids, zero, empty, unread = np.array([2, 0, 1]), np.zeros(3), np.zeros((0, 3)), np.array([5.0])
+
+    def forward(x, ids, zero, empty, unread, unit):
+        return x[ids] + np.where(np.abs(zero) < 10, zero, 0) + np.sqrt(unit) + empty.sum()
+
+    projection = project(forward, lambda dy, *inputs: dy, X.copy(), ids, zero, empty, unread, np.ones(3))
+    before = [a.copy() for _, a in projection.adapter.arrays()]
+    names = [name for name, _ in projection.adapter.arrays() if affects_outputs(projection, name)]
+    assert names == ["x", "ids", "zero", "unit"]  # integers are not filled, but count
+    for (_, array), old in zip(projection.adapter.arrays(), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+
+
+def test_an_array_that_forward_cannot_take_affects_the_outputs():
+    def forward(x, scale):
+        if scale[0] != 2:
+            raise ValueError
+        return x * 2
+
+    projection = project(forward, lambda dy, x, scale: dy, X.copy(), np.array([2.0]))
+    assert affects_outputs(projection, "scale") and projection.variables["scale"].tolist() == [2]
+
+
+def test_an_array_is_filled_with_values_of_its_own_magnitude():
+    def forward(x, rate):
+        filled.append(rate.copy())
+        return 2 * x
+
+    for rate in (np.array([1e-3, 1e3]), np.array([-1e-3, 1e-4]), np.zeros(2)):
+        filled = []
+        projection = project(forward, lambda dy, x, rate: dy, X.copy(), rate)
+        filled.clear()
+        assert not affects_outputs(projection, "rate")
+        size = np.abs(rate).max() or 1.0
+        assert len(filled) == 3 and all(0.01 * size < np.abs(a).max() < 5 * size for a in filled[1:])
 
 
 # --- backward --------------------------------------------------------------------------------------------------------
