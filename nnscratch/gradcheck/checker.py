@@ -4,8 +4,9 @@
 2  Reduce the outputs y to one number, f = sum(R * y), with random weights R. Test that forward is deterministic. Search
    for traps: faults that a comparison of gradients cannot find.
 3  Run backward once for the analytic gradients. Search for arrays that affect the outputs but have no gradient.
-4  Compute the numeric gradients by finite differences: for every element, for some elements, or along a few directions.
-   Estimate the uncertainty of each value. If forward accepts complex numbers, use the complex step for more digits.
+4  If the code converts its arrays to float32, make it compute in float64. Compute the numeric gradients by finite
+   differences: for every element, for some elements, or along a few directions. Estimate the uncertainty of each value.
+   If forward accepts complex numbers, use the complex step for more digits.
 5  Compare the analytic and the numeric gradients, and decide the verdict. A kink is a point without a derivative, such
    as 0 for ReLU. If several ReLUs are at their kinks, the affected elements need a separate test.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
@@ -31,7 +32,7 @@ from .kinks import settle_kinks
 from .noise import has_noise_of_float32
 from .pairing import complete_adapter
 from .perturbed import measured_derivative_traps
-from .precision import project_in_float64, stores_narrow_arrays
+from .precision import project_in_float64, smallest_itemsize, stores_narrow_arrays
 from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
 from .settings import Settings
@@ -40,9 +41,14 @@ from .snapshot import Snapshot
 from .stale_forward import stale_traps
 from .traps import WRITES, accumulation_traps, backward_traps, forward_traps
 from .vacuous import ForwardCalls, constant_traps, difference_traps
+from .widening import float64_code
 from .zero_arrays import check_without_zeros
 
 IN_FLOAT32 = "central differences in float32"
+WIDENED = (
+    "the code converts arrays to float32; for this check, the checker made these conversions give float64. The outputs "
+    "and the gradients stayed the same, except for rounding"
+)
 
 
 def check_gradients(
@@ -87,7 +93,8 @@ def check_gradients(
     samples, directions : int
         See `mode`.
     rtol : float, optional
-        The relative difference allowed at each element: 1e-6 by default, 1e-2 if the code computes in float32 only.
+        The relative difference allowed at each element: 1e-6 by default, 1e-2 if the code computes in float32, and
+        the checker cannot make it compute in float64.
     rng : None, int or numpy.random.Generator
         The seed or the generator for the random weights of the outputs, the samples and the directions.
     only : sequence of str, optional
@@ -194,8 +201,29 @@ class Check:
         self._check_names(analytic)
         report.traps += completeness_traps(projection, analytic, report, restricted=self.settings.only is not None)
         report.traps += constant_traps(projection, analytic, report)
-        narrow, differences = "the outputs are float32", Differences(projection, itemsize, self.settings.rtol)
-        if itemsize == 8 and stores_narrow_arrays(projection) and has_noise_of_float32(differences, self.rng):
+        with float64_code(projection, analytic) as wide:
+            rounding = None
+            if wide is not None:
+                projection, analytic, rounding = wide.projection, wide.analytic, wide.rounding
+                itemsize = smallest_itemsize(projection)
+                report.notes.append(WIDENED)
+            self._measure(report, Differences(projection, itemsize, self.settings.rtol, rounding), analytic)
+        for name, entry in report.entries.items():
+            if entry.verdict == "right" and name in self.adapter.parameters() and not np.any(entry.analytic):
+                message = (
+                    f"the gradient of {name} is zero everywhere: a small change of {name} does not change these outputs"
+                )
+                report.traps.append(Trap("zero gradient", message, "note"))
+        return report
+
+    def _measure(self, report: GradientReport, differences: Differences, analytic: dict[str, Any]) -> None:
+        """Compare all gradients with finite differences that are as exact as the code. Fill ``report.entries``."""
+        narrow, projection = "the outputs are float32", differences.projection
+        if (
+            differences.itemsize == 8
+            and stores_narrow_arrays(projection)
+            and has_noise_of_float32(differences, self.rng)
+        ):
             wider = Differences(projection, 4, self.settings.rtol or 1e-3)
             # The steps for float32 are larger, so they may cross a kink, and then a right gradient looks wrong. So use
             # these steps only if no gradient looks wrong.
@@ -216,13 +244,6 @@ class Check:
         if differences.itemsize < 8:
             report.method = IN_FLOAT32
             report.notes.append(f"{narrow} even for float64 inputs, so float32 tolerances were used")
-        for name, entry in report.entries.items():
-            if entry.verdict == "right" and name in self.adapter.parameters() and not np.any(entry.analytic):
-                message = (
-                    f"the gradient of {name} is zero everywhere: a small change of {name} does not change these outputs"
-                )
-                report.traps.append(Trap("zero gradient", message, "note"))
-        return report
 
     def _check_names(self, analytic: dict[str, Any]) -> None:
         """Raise ValueError if there is no array to check, or if `only` names an array that does not exist."""

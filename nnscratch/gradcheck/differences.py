@@ -28,6 +28,8 @@ class Differences:
         The number of bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
         The relative difference allowed at each element. None means 1e-6 in float64, and 1e-2 in float32.
+    rounding : dict of str to float, optional
+        For each array, the largest error that rounding causes in backward's gradient.
 
     Attributes
     ----------
@@ -41,8 +43,10 @@ class Differences:
         `complex_step_failed` is True if the complex step did not work for this code.
     """
 
-    def __init__(self, projection: Projection, itemsize: int, rtol: float | None):
-        self.projection, self.itemsize, self.rtol = projection, itemsize, rtol
+    def __init__(
+        self, projection: Projection, itemsize: int, rtol: float | None, rounding: dict[str, float] | None = None
+    ):
+        self.projection, self.itemsize, self.rtol, self.rounding = projection, itemsize, rtol, rounding or {}
         self.centre = projection()
         self.magnitude = sum(float(np.abs(terms).sum()) for terms in projection.terms())
         self.bar: Any = None  # a progress bar over the elements

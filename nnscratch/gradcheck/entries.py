@@ -89,6 +89,7 @@ class EntryChecker:
         numeric, uncertainty, low, high = differences.element_derivatives(array, indices)
         easy = differences.evaluations - before <= 4 * len(indices) and bool(np.all(numeric != 0))
         differences.refine_with_complex_step(name, indices, numeric, uncertainty, low, high)
+        uncertainty += differences.rounding.get(name, 0.0)
         kinks = int((np.nan_to_num(high) > np.nan_to_num(low)).sum())
         entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
         entry.checked = len(indices)
@@ -124,7 +125,7 @@ class EntryChecker:
         if the gradient looks wrong only along directions with kinks, a sample of single elements decides the verdict.
         """
         before = self.differences.evaluations
-        derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)
+        derivatives = self._directions(name, array, self.settings.directions)
         easy = self.differences.evaluations - before <= 4 * len(derivatives) and all(d.value for _, d in derivatives)
         entry = self.differences.judge(directional_entry(name, analytic, derivatives))
         if entry.verdict == "wrong" and not easy and self._f_is_noisy():
@@ -136,7 +137,7 @@ class EntryChecker:
         if entry.verdict == "cannot tell" and self.differences.itemsize == 4:
             # The derivative along a direction may be small by chance, and then round-off hides it. So measure the
             # derivatives along additional directions.
-            derivatives += measure_directions(self.differences, array, FLOAT32_DIRECTIONS, self.rng)
+            derivatives += self._directions(name, array, FLOAT32_DIRECTIONS)
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
             movers = {(k,): self.differences.direction_mover(array, v) for k, (v, _) in enumerate(derivatives)}
             measure_with_larger_steps(self.differences, entry, movers)
@@ -158,10 +159,17 @@ class EntryChecker:
                 )
         elif self.settings.diagnose:
             missing = DIAGNOSIS_DIRECTIONS - self.settings.directions
-            derivatives += measure_directions(self.differences, array, missing, self.rng)
+            derivatives += self._directions(name, array, missing)
             self.directional[name] = derivatives
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
         return entry
+
+    def _directions(self, name: str, array: Any, count: int) -> DirectionalDerivatives:
+        """Measure derivatives along `count` random directions. The uncertainty includes the rounding of backward."""
+        found = measure_directions(self.differences, array, count, self.rng)
+        for v, d in found:
+            d.uncertainty += self.differences.rounding.get(name, 0.0) * float(np.linalg.norm(v))
+        return found
 
     def locate_unexplained(self, report: GradientReport) -> None:
         """In directional mode, name the wrong elements in the `reason` of each entry that has no diagnosis."""

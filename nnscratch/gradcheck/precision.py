@@ -1,7 +1,7 @@
 """Convert the checked code to float64 for the check, where that is possible.
 
 Finite differences in float32 have only four or five correct digits. Therefore the checker replaces float32 arrays by
-float64 copies. If the code still computes in float32, the check uses float32 too, with wider tolerances.
+float64 copies. If the code still computes in float32, see widening.py.
 """
 
 from __future__ import annotations

@@ -236,13 +236,13 @@ def test_a_model_that_computes_in_float32_inside_float64_arrays():
 
 
 def recurrent_with_float32_states(factor):
-    """A forward that keeps its states in a float32 array, as ``np.empty(shape, dtype="f")`` does, and returns float64.
+    """A forward that keeps its states in float32, as a compiled function does, and returns float64.
 
     The gradient of `w` is small, so float32's rounding changes most of its digits in finite differences.
     """
 
     def forward(x, w):
-        states = np.zeros((6, 4), dtype="f")
+        states = np.frombuffer(bytearray(6 * 4 * 4), dtype="f").reshape(6, 4)
         for t in range(1, 6):
             states[t] = np.tanh(x @ w + states[t - 1])
         return np.array([np.sum(states[5].astype(float) ** 2)]), (x, w, states)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checker import IN_FLOAT32, check_gradients
+from ..checker import IN_FLOAT32, WIDENED, check_gradients
 from ..nested import is_float, map_leaves
 from ..report import Diagnosis, Entry, GradientReport, Trap
 from ..small_constants import NEGLIGIBLE
@@ -181,8 +181,8 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
         claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
         return
     arrays = {name: np.asarray(variables[name]) for name in names}
-    in_float32 = claimed.method == IN_FLOAT32
-    own = measured(worker, arrays, seed, in_float32)
+    precision = IN_FLOAT32 if claimed.method == IN_FLOAT32 else WIDENED if WIDENED in claimed.notes else ""
+    own = measured(worker, arrays, seed, precision)
     if own.verdict == "right" and not any(np.any(entry.analytic) for entry in own):
         claimed.traps.append(Trap("zero gradient", "every gradient is zero at these inputs", "cannot tell"))
     entries = dict(zip(names, own.entries.values(), strict=False))
@@ -190,7 +190,7 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     if nearly:
         # The worker may have run the code without its small constants, such as 1e-7 in log(p + 1e-7). Then the judge
         # must also measure the code without these constants.
-        plain = measured(worker, {name: arrays[name] for name in nearly}, seed, in_float32, plain=True)
+        plain = measured(worker, {name: arrays[name] for name in nearly}, seed, precision, plain=True)
         for name, entry in zip(nearly, plain.entries.values(), strict=True):
             if entry.verdict == "right":
                 entries[name].verdict = "right"
@@ -211,17 +211,19 @@ DISAGREES = 'the process that ran the file reported the verdict "right", but the
 
 
 def measured(
-    worker: Worker, arrays: dict[str, np.ndarray], seed: int, in_float32: bool, plain: bool = False
+    worker: Worker, arrays: dict[str, np.ndarray], seed: int, precision: str, plain: bool = False
 ) -> GradientReport:
     """Check the gradients that the worker computes, at the given values of the arrays.
 
-    If `in_float32` is True, use the tolerances of float32, because the worker's code computes in float32. If `plain` is
-    True, the worker's code runs without small constants such as 1e-7: see `small_constants.py`.
+    If `precision` is `IN_FLOAT32`, use the tolerances of float32, because the worker's code computes in float32. If it
+    is `WIDENED`, the worker made the code compute in float64, but some operations of backward may still compute in
+    float32. If `plain` is True, the worker's code runs without small constants such as 1e-7: see `small_constants.py`.
     """
     mode = "full" if sum(a.size for a in arrays.values()) <= FULL_UP_TO else "directional"
     forward, backward = remote_functions(worker, list(arrays), plain)
-    functions = in_single_precision(forward) if in_float32 else forward, backward
-    return check_gradients(functions, *arrays.values(), mode=mode, rng=seed, diagnose=False)
+    functions = in_single_precision(forward) if precision == IN_FLOAT32 else forward, backward
+    rtol = 1e-3 if precision == WIDENED else None
+    return check_gradients(functions, *arrays.values(), mode=mode, rtol=rtol, rng=seed, diagnose=False)
 
 
 def in_single_precision(forward: Callable) -> Callable:

@@ -22,7 +22,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from ..small_constants import ConstantsLeftOut
 from ..snapshot import Snapshot
 from ..tape import traced
 from ..tape.traced_array import as_plain
+from ..widening import float64_code
 from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
@@ -126,6 +127,7 @@ class Service:
     def __init__(self, path: str, module: Any = None):
         self.path = path
         self._module = module  # if None, the first request imports the file
+        self._blocks = ExitStack()  # the `with` blocks in which `outputs` and `gradients` run
 
     def load(self, name: str) -> Any:
         """Return the object `name` of the file. The first call imports the file."""
@@ -212,11 +214,15 @@ class Service:
     def variables(self) -> dict[str, Any]:
         """Build the code again, for `outputs` and `gradients`. Return the arrays whose gradients are checked."""
         build, inputs, seed, options = self._checked
+        self._blocks.close()
         self.adapter, _, start = complete_adapter(build(), map_leaves(copy_array, inputs), **options)
         self.adapter.prepare()
         rng = backend.generator(seed)
         with np.errstate(all="ignore"):
             self.projection, _ = project_in_float64(self.adapter, start, rng, GradientReport(""))
+            wide = self._blocks.enter_context(float64_code(self.projection, self.projection.analytic()))
+        if wide is not None:
+            self.projection = wide.projection
         return {name: backend.to_numpy(a) for name, a in self.projection.variables.items()}
 
     def outputs(self, arrays: dict[str, Any], plain: bool = False) -> tuple:

@@ -15,6 +15,7 @@ from ..nested import is_array, leaves, map_leaves
 from ..projection import Projection
 from ..snapshot import Snapshot
 from ..substitution import substitute
+from ..widening import WideArray
 from .source import calling_code
 from .traced_array import TracedArray, as_plain, running
 from .traced_conversions import traced_conversions
@@ -164,7 +165,9 @@ class Tape:
 
     def __enter__(self) -> Tape:
         variables = self.projection.variables
-        if not all(type(v) in (np.ndarray, NumberArray) and v.dtype == np.float64 for v in variables.values()):
+        if not all(
+            type(v) in (np.ndarray, WideArray, NumberArray) and v.dtype == np.float64 for v in variables.values()
+        ):
             raise CannotTape("only NumPy arrays in float64 can be recorded")
         self._replayed, self._inputs = self.projection.replayed, self.adapter.inputs
         error: Exception | None = None
@@ -192,7 +195,7 @@ class Tape:
         self._traced_functions = traced_math if holds_numbers else nullcontext
         views = {id(v): v.view(TracedNumberArray if holds_numbers else TracedArray) for v in variables}
         for a in self._before.arrays():  # trace the constant arrays too: if x is constant, x.dot(w) calls a method of x
-            if type(a) is np.ndarray and a.dtype == np.float64:
+            if type(a) in (np.ndarray, WideArray) and a.dtype == np.float64:
                 views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)
         self.adapter.inputs = map_leaves(lambda x: views.get(id(x), x), self._inputs)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy import asarray  # NumPy's own function, which is faster than the version in `traced_conversions`
 
+from ..widening import WideArray
+
 FUNCTIONS = {  # the tape records a call of such a function as one operation
     *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),
     *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp, np.repeat, np.take, np.roll),
@@ -17,7 +19,7 @@ STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_s
 running: list[Any] = []  # the tapes that are running, in the order in which they started
 
 
-class TracedArray(np.ndarray):
+class TracedArray(WideArray):
     """An array that reports each operation on it to the running tape."""
 
     __array_priority__ = 1000.0  # if operands have different classes, NumPy returns the class of the highest priority
@@ -50,7 +52,7 @@ class TracedArray(np.ndarray):
             rest = args[1:]
             return apply_operation("concatenate", lambda *x: func(x, *rest, **kwargs), tuple(args[0]), None, kwargs)
         if func not in FUNCTIONS or "out" in kwargs:
-            found = super().__array_function__(func, types, args, kwargs)
+            found = np.ndarray.__array_function__(self, func, types, args, kwargs)
             return found.view(TracedArray) if type(found) is np.ndarray and found.dtype.kind == "f" else found
         return apply_operation(func.__name__, lambda *operands: func(*operands, **kwargs), args, None, kwargs)
 
@@ -86,8 +88,8 @@ class TracedArray(np.ndarray):
 
 
 def as_plain(x: Any) -> Any:
-    """Return a traced array as a plain NumPy array. Return any other value unchanged."""
-    return x.view(np.ndarray) if isinstance(x, TracedArray) else x
+    """Return a traced array, or a `WideArray`, as a plain NumPy array. Return any other value unchanged."""
+    return x.view(np.ndarray) if isinstance(x, WideArray) else x
 
 
 def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kwargs: dict) -> Any:
@@ -95,7 +97,7 @@ def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kw
 
     If `into` is an array, write the result into it.
     """
-    plain = [x.view(np.ndarray) if isinstance(x, TracedArray) else x for x in operands]
+    plain = [x.view(np.ndarray) if isinstance(x, WideArray) else x for x in operands]
     result = running[-1].operation(name, compute, plain, kwargs) if running else compute(*plain)
     if into is not None:
         np.copyto(into, result, casting="unsafe")

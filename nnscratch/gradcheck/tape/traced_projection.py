@@ -16,6 +16,7 @@ from ..nested import map_leaves
 from ..projection import Projection
 from ..snapshot import Snapshot
 from ..substitution import substitute
+from ..widening import WideArray
 from .traced_array import TracedArray, running
 
 
@@ -48,7 +49,7 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     before = Snapshot(adapter.source)
     own = {name: method for name, method in vars(adapter).items() if name in ("run", "gradients")}
     arrays = [*projection.variables.values(), *before.arrays()]
-    views = {id(a): a.view(TracedArray) for a in arrays if type(a) is np.ndarray and a.dtype == np.float64}
+    views = {id(a): a.view(TracedArray) for a in arrays if type(a) in (np.ndarray, WideArray) and a.dtype == np.float64}
 
     def watched(method: Callable) -> Callable:
         @functools.wraps(method)
