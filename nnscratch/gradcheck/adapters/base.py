@@ -70,6 +70,10 @@ class Adapter:
         True if backward returned a dictionary, whose keys are the names of the gradients.
     missing : list of str
         The inputs that have a usual name of a weight, such as ``W``, but no gradient from backward.
+    withheld : list of str
+        The inputs for which backward returned None, as PyTorch's functions do if an input needs no gradient.
+    packs_dys : bool
+        True if backward takes the gradients of all outputs in one tuple.
     numbers : list of str
         The inputs that are Python numbers, and for which backward returned a gradient, such as ``db`` for ``b``.
     returning : callable, optional
@@ -91,7 +95,9 @@ class Adapter:
     cache: Any = NO_CACHE
     surplus: Any = ()
     missing: Any = ()
+    withheld: Any = ()
     numbers: Any = ()
+    packs_dys = False
     returning: Callable | None = None
     _returned_names: list[str] | None = None
 
@@ -173,6 +179,8 @@ class Adapter:
 
     def given_dys(self, dys: tuple) -> tuple:
         """Return the gradients in `dys` that backward takes as arguments. Leave out the gradients of losses."""
+        if self.packs_dys:
+            return (dys,)
         if self.used is None:
             return dys
         return tuple(dy for i, dy in zip(self.used.checked, dys, strict=True) if i in self.used.given)
@@ -192,7 +200,8 @@ class Adapter:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
         `result` is the value that backward returned. This method also sets `surplus` to the gradients that belong to no
-        input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
+        input, `missing` to the inputs that have the name of a weight, but no gradient from backward, and `withheld` to
+        the inputs for which backward returned None.
         """
         taken = self.parameters()
         self.container, self.has_keys = container_of_one(result, self.inputs), isinstance(result, dict)
@@ -221,6 +230,7 @@ class Adapter:
         if self.inputs_are_data:
             arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
             given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in given.items()}
+        self.withheld = [f"input {name}" if name in taken else name for name in match.withheld]
         return {f"input {name}" if name in taken else name: g for name, g in given.items()}
 
     def _without_row_axis(self, name: str, gradient: Any, array: Any) -> Any:

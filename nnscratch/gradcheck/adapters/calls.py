@@ -10,8 +10,10 @@ from typing import Any
 
 from .base import NO_CACHE
 from .names import signature
+from .order import simple_steps
 
 GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "err", "error", "dout", "up")
+SUBSCRIPT = 26  # since Python 3.14, x[i] is the instruction BINARY_OP with this argument
 
 
 def required_names(function: Callable) -> list[str] | None:
@@ -73,6 +75,38 @@ def is_gradient_argument(name: str) -> bool:
         or lower.startswith(("d_", "upstream", "dout", "dvalue", "err_", "error_"))
         or (name[0] == "d" and (name[1].isupper() or len(name) < 4))
     )
+
+
+def takes_one_tuple(function: Callable, count: int) -> bool:
+    """Return True if backward takes the gradients of all `count` outputs in one argument, as ``backward(dys, cache)``.
+
+    Such a backward has one argument with a usual name of a gradient. It unpacks this argument into `count` values, or
+    it reads the items 0 to `count` - 1 of an argument with a plural name.
+
+    Examples
+    --------
+    >>> def backward(dys, cache):
+    ...     dy, dh = dys
+    ...     return dy + dh
+    >>> takes_one_tuple(backward, 2), takes_one_tuple(backward, 3), takes_one_tuple(lambda dy, dh: dy + dh, 2)
+    (True, False, False)
+    """
+    names = [n for n in required_names(function) or [] if is_gradient_argument(n)]
+    function = inspect.unwrap(function)  # the wrapped function may be a method
+    function = getattr(function, "__func__", function)
+    if count < 2 or len(names) != 1 or not isinstance(function, types.FunctionType):
+        return False
+    steps = [step for instruction in dis.get_instructions(function) for step in simple_steps(instruction)]
+    items = set()
+    for load, second, third in zip(steps, steps[1:], steps[2:], strict=False):
+        if load.value != names[0] or not load.name.startswith(("LOAD_FAST", "LOAD_DEREF")):
+            continue
+        if second.name == "UNPACK_SEQUENCE" and second.value == count:
+            return True
+        reads_item = third.name == "BINARY_SUBSCR" or (third.name, third.value) == ("BINARY_OP", SUBSCRIPT)
+        if reads_item and second.name in ("LOAD_CONST", "LOAD_SMALL_INT") and type(second.value) is int:
+            items.add(second.value)
+    return names[0].endswith("s") and items == set(range(count))
 
 
 def returned_names(function: Callable) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .base import Adapter
+from .calls import takes_one_tuple
 from .functions import PairAdapter
 from .names import argument_names
 from .refusals import class_refusal
@@ -82,13 +83,15 @@ class FunctionAdapter(Adapter):
     def run(self) -> tuple:
         self.cache = Context(len(self.inputs))
         y = self.forward(self.cache, *self.inputs)
-        return y if isinstance(y, tuple) else (y,)
+        ys = y if isinstance(y, tuple) else (y,)
+        self.packs_dys = takes_one_tuple(self.backward, len(ys))
+        return ys
 
     def cached(self) -> Any:
         return self.cache if isinstance(self.cache, Context) else ()
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        return self.match_to_inputs(self.backward(self.cache, *dys))
+        return self.match_to_inputs(self.backward(self.cache, *self.given_dys(dys)))
 
 
 def takes_context(function: Callable) -> bool:

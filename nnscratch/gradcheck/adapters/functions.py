@@ -16,6 +16,7 @@ from .calls import (
     optional_names,
     required_names,
     returned_names,
+    takes_one_tuple,
 )
 from .matching import is_of_loss
 from .names import function_name
@@ -70,6 +71,7 @@ class PairAdapter(Adapter):
             ys = [result]
         self.outputs = tuple(ys)
         self.used = self._used_outputs(self.outputs)
+        self.left_out = tuple(y for i, y in enumerate(self.outputs) if i not in self.used.checked)
         return tuple(self.outputs[i] for i in self.used.checked)
 
     def _takes_every_output(self, result: tuple) -> bool:
@@ -78,6 +80,8 @@ class PairAdapter(Adapter):
         In this case, the last value is an output, and not a cache.
         """
         free = [n for n in self._names or [] if n not in self.input_names]
+        if takes_one_tuple(self.backward, len(result)):
+            return len(float_leaves(result)) == len(result) and not any(map(is_cache_name, free))
         if len(free) != len(result) or not all(map(is_gradient_argument, free)):
             return False
         return len(float_leaves(result)) == len(result)
@@ -86,6 +90,9 @@ class PairAdapter(Adapter):
         """Return the positions of the outputs to check, and of the outputs for which backward takes a gradient."""
         has_cache, names, count = self.cache is not NO_CACHE, self._names, len(ys)
         everything = UsedOutputs(range(count), range(count))
+        self.packs_dys = takes_one_tuple(self.backward, count)
+        if self.packs_dys:
+            return everything
         if names is None or len(names) == count + has_cache:
             return everything
         taken = gradients_taken(names, self.input_names, self.output_names, has_cache)

@@ -8,6 +8,7 @@ from ...module import Module
 from ...parameter import Parameter
 from ..nested import has_no_axes, map_leaves
 from .base import Adapter, copy_array
+from .calls import takes_one_tuple
 from .names import needs_argument
 
 
@@ -58,6 +59,7 @@ class ModuleAdapter(Adapter):
     def run(self) -> tuple:
         y = self.module(*self.inputs)
         ys = y if isinstance(y, tuple) else (y,)
+        self.packs_dys = self.loss is None and takes_one_tuple(self.module.backward, len(ys))
         if self.loss is None:
             return ys
         return (self.loss(ys[0], *self.targets), *ys[1:])
@@ -90,7 +92,7 @@ class ModuleAdapter(Adapter):
             if self.loss is not None:
                 result = self.module.backward(self.loss.backward(), *dys[1:])
             else:
-                result = self.module.backward(*(() if scalar else dys))
+                result = self.module.backward(*(() if scalar else self.given_dys(dys)))
         except ValueError as error:
             if "non-broadcastable output operand" not in str(error):
                 raise
@@ -99,4 +101,6 @@ class ModuleAdapter(Adapter):
                 f"which forward repeats it: grad += dy.sum(axis=0) for dy of shape (N, D), "
                 f"grad += dy.sum(axis=(0, 1)) for dy of shape (N, T, D)"
             ) from error
-        return {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}
+        found = {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}
+        self.withheld = ()  # a Module must return the gradient of every float input
+        return found

@@ -8,7 +8,7 @@ from typing import Any
 from ..gradient_names import gradient_key, gradient_of
 from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, leaves
 from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
-from .calls import is_cache_name, is_gradient_argument, optional_names, required_names
+from .calls import is_cache_name, is_gradient_argument, optional_names, required_names, takes_one_tuple
 from .names import needs_argument
 from .outputs import losses_of
 
@@ -97,7 +97,7 @@ class ObjectAdapter(Adapter):
 
     def run(self) -> tuple:
         result = self.forward_method(*self.inputs)
-        self.cache, self.used, self.left_out = NO_CACHE, None, ()
+        self.cache, self.used, self.left_out, self.packs_dys = NO_CACHE, None, (), False
         if not isinstance(result, tuple):
             return (result,)
         if len(result) > 1 and self._returns_cache(result):
@@ -109,7 +109,8 @@ class ObjectAdapter(Adapter):
     def _outputs_used(self, ys: tuple) -> tuple:
         """Return the outputs that are checked: all outputs, if backward can take a gradient for each output."""
         names, options = required_names(self.backward_method), optional_names(self.backward_method)
-        if names is None or hasattr(ys, "_fields"):
+        self.packs_dys = takes_one_tuple(self.backward_method, len(ys))
+        if self.packs_dys or names is None or hasattr(ys, "_fields"):
             return ys
         count = len(names) - (self.cache is not NO_CACHE)
         if count + len(options) >= len(ys):
@@ -152,12 +153,17 @@ class ObjectAdapter(Adapter):
             for gradient in gradients:
                 clear_gradient(gradient, arrays)
         result = self.call_backward(dys)
-        stored = self.stored_gradients()
+        stored, self.withheld = self.stored_gradients(), ()
         if result is None and any(g is not None for g in stored.values()):
             # The first layer of a network may return None, because nothing needs the gradient of its input.
-            self.surplus, self.missing = (), ()
-            return stored
-        return {**stored, **self.match_to_inputs(result)}
+            self.surplus, self.missing, found = (), (), stored
+        else:
+            found = {**stored, **self.match_to_inputs(result)}
+        grads = attribute_of(self.instance, "grads")
+        values = grads.values() if isinstance(grads, dict) else grads if isinstance(grads, (list, tuple)) else ()
+        if any(value is None for value in values):
+            self.withheld = [*self.withheld, *(name for name, g in stored.items() if g is None)]
+        return found
 
 
 class LossObjectAdapter(ObjectAdapter):

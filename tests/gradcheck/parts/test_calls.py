@@ -12,6 +12,7 @@ from nnscratch.gradcheck.adapters.calls import (
     optional_names,
     required_names,
     returned_names,
+    takes_one_tuple,
 )
 from nnscratch.gradcheck.adapters.functions import PairAdapter, ValueAndGradientAdapter
 from nnscratch.gradcheck.adapters.refusals import (
@@ -27,6 +28,27 @@ DY = np.array([1.0, 2.0, 3.0])
 
 
 # --- names of arguments ----------------------------------------------------------------------------------------------
+
+
+def unpacks(dys, cache):
+    dy, dh = dys
+    return dy + dh
+
+
+def reads_items(grads, cache):
+    return grads[0] + grads[1]
+
+
+def reads_rows(dy, cache):
+    return dy[0] + dy[1]
+
+
+def test_a_backward_that_takes_one_tuple_of_gradients():
+    assert takes_one_tuple(unpacks, 2) and takes_one_tuple(reads_items, 2)
+    assert not takes_one_tuple(unpacks, 3) and not takes_one_tuple(reads_items, 3)
+    assert not takes_one_tuple(unpacks, 1)  # one output: dys is an array
+    assert not takes_one_tuple(reads_rows, 2)  # the name says that dy is one array
+    assert not takes_one_tuple(lambda dy, dh: dy + dh, 2) and not takes_one_tuple(len, 2)
 
 
 def test_required_and_optional_arguments():
