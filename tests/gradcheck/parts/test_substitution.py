@@ -119,10 +119,29 @@ def test_narrow_arrays_are_cast():
     assert cast_arrays(before, np.float32).keys() == {id(half)}
 
 
-def test_arrays_that_share_memory_are_not_cast():
-    flat, alone = np.ones(6, "f"), np.ones(3, "f")
-    layer = SimpleNamespace(flat=flat, w=flat[:4])
-    assert cast_arrays(Snapshot(layer), np.float64) == {} and layer.flat is flat and layer.w.dtype == np.float32
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_copies_of_arrays_that_share_memory_share_memory(dtype):
+    flat = np.arange(12, dtype="f")
+    layer = SimpleNamespace(flat=flat, w=flat[:6].reshape(2, 3), b=flat[6:][::-2], t=flat[:6].reshape(2, 3).T)
+    before = Snapshot(layer)
+    assert len(cast_arrays(before, dtype)) == 4 and flat.dtype == np.float32
+    assert layer.flat.dtype == layer.w.dtype == layer.b.dtype == layer.t.dtype == dtype
+    assert layer.w.tolist() == [[0, 1, 2], [3, 4, 5]] and layer.b.tolist() == [11, 9, 7]
+    layer.w[1, 2], layer.b[0] = 50, 110
+    assert layer.flat[5] == layer.t[2, 1] == 50 and layer.flat[11] == 110 and flat[5] == 5
+    before.restore()
+    assert layer.flat is flat and np.shares_memory(layer.w, flat)
+
+
+def test_parts_of_one_array_are_cast_although_the_array_itself_is_in_no_object():
+    layer = SimpleNamespace(w=(flat := np.ones((2, 3), "f", order="F"))[:1], b=flat[1:])
+    cast_arrays(Snapshot(layer), np.float64)
+    assert layer.w.base is layer.b.base is not None and layer.w.shape == layer.b.shape == (1, 3)
+
+
+def test_memory_that_is_no_array_of_the_same_dtype_is_not_cast():
+    memory, alone = np.zeros(24, np.uint8), np.ones(3, "f")
+    flat = memory.view("f")
     layer = SimpleNamespace(w=flat[:4], b=flat[4:], alone=alone[1:])
     view = layer.alone
-    assert cast_arrays(Snapshot(layer), np.float64).keys() == {id(view)}
+    assert cast_arrays(Snapshot(layer), np.float64).keys() == {id(view)} and layer.w.dtype == np.float32
