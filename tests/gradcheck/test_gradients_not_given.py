@@ -206,6 +206,16 @@ def test_the_gradients_of_all_outputs_in_one_tuple(form):
         assert not any("outputs were not checked" in note for note in report.notes)
 
 
+def test_an_array_whose_rows_backward_unpacks_is_no_tuple_of_gradients():
+    """Forward returns one array and a cache that is an array, and backward unpacks the two rows of dy."""
+
+    def backward(dy, saved):
+        first, second = dy
+        return np.stack([first, second]) * 2 * saved
+
+    assert check_gradients((lambda x: (x**2, x), backward), X[:2]).ok
+
+
 # --- outputs that are not checked -------------------------------------------------------------------------------------
 
 

@@ -80,8 +80,8 @@ class PairAdapter(Adapter):
         In this case, the last value is an output, and not a cache.
         """
         free = [n for n in self._names or [] if n not in self.input_names]
-        if takes_one_tuple(self.backward, len(result)):
-            return len(float_leaves(result)) == len(result) and not any(map(is_cache_name, free))
+        if len(free) == 1 and takes_one_tuple(self.backward, len(result)):  # no argument is the cache
+            return len(float_leaves(result)) == len(result)
         if len(free) != len(result) or not all(map(is_gradient_argument, free)):
             return False
         return len(float_leaves(result)) == len(result)
