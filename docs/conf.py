@@ -242,6 +242,13 @@ class ExerciseList(Directive):
         return [found]
 
 
+def one_list_of_modules(app, pagename, templatename, context, doctree):
+    """Make the overview of the source pages one list. Sphinx puts a list directly into a list, which HTML forbids."""
+    if pagename == "_modules/index":
+        heading, _, modules = context["body"].partition("<ul>")
+        context["body"] = f"{heading}<ul>{re.sub('</?ul>', '', modules)}</ul>"
+
+
 def setup(app):
     app.add_directive("command-help", CommandHelp)
     app.add_directive("exercise-list", ExerciseList)
@@ -253,3 +260,4 @@ def setup(app):
     app.connect("source-read", tables_not_measured)
     app.connect("source-read", links_to_notebooks)
     app.connect("build-finished", notebooks_to_download)
+    app.connect("html-page-context", one_list_of_modules)
