@@ -254,6 +254,29 @@ class Mul:
     assert check(source.replace("d * b, d * a", "d * a, d * b"))[0] == 1
 
 
+def test_code_that_converts_to_float32_is_measured_in_float64(check):
+    """Both the worker and the judge measure in float64. In float32, these steps cross kinks: "cannot tell"."""
+    source = """
+class Net:
+    def __init__(self, dtype=np.float32):
+        r = np.random.default_rng(0)
+        self.W1, self.W2, self.dtype = r.normal(size=(6, 8)).astype(dtype), r.normal(size=(8, 3)).astype(dtype), dtype
+    def forward(self, x):
+        self.x, self.h = x.astype(self.dtype), np.zeros((len(x), 8), dtype="float32")
+        self.h[...] = np.maximum(self.x @ self.W1, 0)
+        return self.h @ self.W2
+    def backward(self, d):
+        self.dW2 = self.h.T @ d
+        dz = d.astype("float32") @ self.W2.T * (self.h > 0)
+        self.dW1 = self.x.T @ dz
+        return dz @ self.W1.T
+"""
+    for seed in "14":
+        assert check(source, "--shape", "x=5,6", "--seed", seed)[0] == 0
+    code, out, _ = check(source.replace("self.x.T @ dz", "self.x.T @ dz * 1.002"), "--shape", "x=5,6")
+    assert code == 1 and "scaled by a constant" in out
+
+
 def test_zero_forward_with_zero_backward_is_not_right(check):
     code, out, _ = check("def f_forward(x): return 0 * x, None\ndef f_backward(dout, cache): return 0 * dout")
     assert code == 2 and " right " not in out
