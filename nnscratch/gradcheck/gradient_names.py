@@ -17,8 +17,9 @@ BEFORE = re.compile(
     r"(?:d[LJEClC](?:oss|ost)?_?d_?|d_?(?:loss|cost|error|out|output)_?d_?|grad(?:ient)?s?_?(?:of_|wrt_)?"
     r"|nabla_?|delta_?|deriv(?:ative)?_?|der_|partial_|d_?|g_?)(?=[A-Za-z_])"
 )
-AFTER = re.compile(r"(?<=.)(?:_?[gG]rad(?:ient)?s?|_?[dD]elta|_deriv(?:ative)?|_der|_bar|_g|_d)$")
-GRADIENT_WORDS = frozenset("grad grads gradient gradients g d nabla deriv derivs derivative derivatives".split())
+AFTER = re.compile(r"(?<=.)(?:_?[gG]rad(?:ient)?s?|_?[dD]elta|_deriv(?:ative)?|_der|_diff|_bar|_g|_d)$")
+CURRENT = re.compile(r"_(?:current|curr|cur|acc|accum|sum|total)$")  # as in grad_W_current
+GRADIENT_WORDS = frozenset("grad grads gradient gradients g d diff nabla deriv derivs derivative derivatives".split())
 CONTAINERS = frozenset("params parameters param data value val values state variables vars layers".split())
 SYNONYMS = {"weight": "w", "weights": "w", "ws": "w", "biases": "b", "bias": "b", "bs": "b"}
 
@@ -38,6 +39,7 @@ def gradient_of(name: str) -> list[str]:
         found.append(name[longest.end() :])
     if name[0] in "dg":  # "dout_dense" is the gradient of "out_dense"
         found.append(name[1:].lstrip("_"))
+    found += [CURRENT.sub("", n) for n in found]
     return [n for n in dict.fromkeys(found) if n]
 
 

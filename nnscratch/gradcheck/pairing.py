@@ -39,7 +39,7 @@ from .nested import array_module, is_array, leaves
 from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
-from .settled_losses import settle_losses
+from .settled_losses import choose_loss, settle_losses
 from .snapshot import Snapshot, Steps, equal_arrays
 from .updated_weights import with_updated_weights
 
@@ -61,7 +61,7 @@ def complete_adapter(
             adapter = make_adapter(number_subject(subject), numbers_as_arrays(adapter, inputs), loss, targets)
             before = Snapshot(adapter.source, inputs, targets)
         start = start_with_weights(adapter, before)
-        adapter = with_updated_weights(with_found_parameters(settle_losses(adapter), start), start)
+        adapter = choose_loss(with_updated_weights(with_found_parameters(settle_losses(adapter), start), start))
         return in_convention(adapter, convention), before, start
 
 

@@ -7,6 +7,9 @@ result of ``return dp`` is the gradient of p.
 
 For ``h, loss, cache = forward(x)`` and ``backward(dh, cache)``, the gradients from backward may include the gradients
 of the loss. `find_added_losses` tests this.
+
+A cost may return several losses, such as the loss without and with weight decay. `choose_loss` finds out which of them
+backward differentiates.
 """
 
 from __future__ import annotations
@@ -81,6 +84,63 @@ def choose_input(adapter: Adapter) -> None:
     fitting = [name for name in fitting if not np.isclose(exchanged[name], loss, rtol=1e-12, atol=0)]
     if len(fitting) == 1 and not np.allclose(np.abs(along), np.abs(measured[first]), rtol=CLOSE, atol=0):
         rename(adapter, first, fitting[0], "finite differences show that backward returns")
+
+
+def choose_loss(adapter: Adapter) -> Adapter:
+    """Choose the loss to check if a cost function returns several losses, and backward takes no dy. Return `adapter`.
+
+    If a number among the inputs, such as the factor of weight decay, changes only some of the losses, choose one of
+    these losses: otherwise the check would not notice that backward forgets weight decay. Among them, choose the loss
+    whose derivatives agree with the gradients, or else the first one.
+    """
+    inner = getattr(adapter, "inner", adapter)
+    if inner.loss_count < 2:
+        return adapter
+    before, places, fitting = Snapshot(adapter.source, adapter.inputs), changed_by_numbers(inner), []
+    try:
+        adapter.run()
+        given = {n: to_numpy(g) for n, g in adapter.gradients((1.0,)).items() if g is not None}
+        arrays = {**adapter.parameters(), **adapter.float_inputs()}
+        rng = np.random.default_rng(0)
+        directions = {n: rng.standard_normal(np.shape(g)) for n, g in given.items() if np.shape(g) == arrays[n].shape}
+        along = [float(np.sum(given[n] * v)) for n, v in directions.items()]
+        for inner.loss_place in places:
+            measured = [derivative(adapter.run, arrays[n], v) for n, v in directions.items()]
+            if any(measured) and np.allclose(along, measured, rtol=CLOSE, atol=CLOSE):
+                fitting.append(inner.loss_place)
+    except Exception:  # the check will raise the same error later
+        fitting = []
+    finally:
+        before.restore()
+    inner.loss_place = (fitting or places)[0]
+    used = inner.loss_place + 1
+    adapter.add_note(f"the cost returns {inner.loss_count} numbers; the checker uses number {used} as the loss")
+    return adapter
+
+
+def changed_by_numbers(adapter: Adapter) -> list[int]:
+    """Return the positions of the losses that change with every float among the inputs, or else of all losses."""
+    held, count = adapter.inputs, adapter.loss_count
+    found = set(range(count))
+
+    def losses() -> list[float]:
+        values = []
+        for adapter.loss_place in range(count):
+            values.append(float(np.real(adapter.run()[0])))
+        return values
+
+    try:
+        first = losses()
+        for k, value in enumerate(held):
+            if isinstance(value, float):
+                adapter.inputs = (*held[:k], value + 0.5, *held[k + 1 :])
+                changed = {i for i, (a, b) in enumerate(zip(first, losses(), strict=True)) if a != b}
+                found &= changed or found
+    except Exception:  # the check will raise the same error later
+        pass
+    finally:
+        adapter.inputs, adapter.loss_place = held, 0
+    return sorted(found) or list(range(count))
 
 
 def named_arrays(adapter: Adapter, names: list[str]) -> list[str]:

@@ -18,6 +18,7 @@
     Python numbers and lists of numbers    (f, f_prime), 3.0                                     numbers.py
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   losses.py
+      that keeps its gradients             loss, accuracy = net.forward(x, t); net.gradients["W"]
 
 An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients from backward. matching.py and
 order.py decide which gradient from backward belongs to which input. To support another form of code, write an adapter
@@ -40,11 +41,12 @@ from .foreign import refuse_foreign
 from .found import FoundParameter, FoundParametersAdapter
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .jax_forms import JaxAdapter, at_border, returns_gradients, to_array, uses_jax
-from .losses import CostPrimeAdapter, loss_adapter
+from .losses import LOSS_METHODS, CostPrimeAdapter, loss_adapter, stored_gradients_adapter
 from .modules import ModuleAdapter
 from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
-from .object_forms import BACKWARDS, object_adapter, three_methods
+from .object_forms import BACKWARDS, FORWARDS, method_of, object_adapter, three_methods
+from .refusals import forward_only_refusal
 from .slopes import SlopeAdapter, flagged_slope, is_slope
 from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
@@ -136,16 +138,32 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         adapter = object_adapter(subject, inputs)
         if adapter is not None:
             return adapter
-    adapter = loss_adapter(subject, inputs)
+    adapter = loss_adapter(subject, inputs) or keeps_gradients(subject, inputs)
     if adapter is not None:
         return adapter
     if callable(subject):
         return flagged_slope(subject, inputs) or ValueAndGradientAdapter(subject, inputs)
+    if (method := method_of(subject, FORWARDS)) is not None:
+        raise forward_only_refusal(subject, method, argument_names(method, len(inputs)))
     raise TypeError(
         "the code to check must be a Module, a pair (forward, backward) of functions, an object with forward and "
         "backward, an object with params and loss, or a function that returns (loss, gradient); got "
         f"{type(subject).__name__}. The page 'Your course, your framework' of the documentation lists all forms"
     )
+
+
+def keeps_gradients(subject: Any, inputs: tuple) -> Adapter | None:
+    """Return the adapter for a model whose method returns the loss and keeps the gradients, or None for other code.
+
+    `subject` is this method, or the model. In a model, the method is ``forward``, or it has a name such as
+    ``compute_loss_and_gradients``.
+    """
+    if isinstance(subject, MethodType):
+        return stored_gradients_adapter(subject.__self__, subject, inputs)
+    if isinstance(subject, (tuple, list, FunctionType)):
+        return None
+    methods = [attribute_of(subject, name) for name in ("forward", *LOSS_METHODS)]
+    return next((a for method in methods if (a := stored_gradients_adapter(subject, method, inputs))), None)
 
 
 def module_adapter(module: Module, inputs: tuple, loss: Any, targets: tuple) -> Adapter:

@@ -60,6 +60,8 @@ class Adapter:
         True if all weights are attributes of an object, so that no input of forward is a weight.
     left_out : tuple
         The outputs of the latest forward that are not checked.
+    loss_count, loss_place : int
+        The number of losses that a cost function returns, and the position of the one that is checked.
     adds_loss : bool
         True if backward takes a gradient for each output that is not a loss, and adds the gradients of the losses
         itself.
@@ -87,6 +89,7 @@ class Adapter:
     inputs_are_data = False
     used: UsedOutputs | None = None
     left_out: tuple = ()
+    loss_count, loss_place = 1, 0
     adds_loss = False
     container = ""
     has_keys = False

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dis
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .base import NO_CACHE
 from .names import signature
 from .order import simple_steps
 
+OUTPUTS = ("y", "out", "output", "outputs")
 GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "err", "error", "dout", "up")
 SUBSCRIPT = 26  # since Python 3.14, x[i] is the instruction BINARY_OP with this argument
 
@@ -144,13 +145,16 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward, or None if there are more arguments than values.
 
-    An argument with the name of an input, an output or a cache receives this input, output or cache. The other
-    arguments receive the remaining values in this order: the gradients of the outputs, the cache, the inputs.
+    An argument with the name of an input, an output or a cache receives this input, output or cache. If the names show
+    which arguments are the gradients of the outputs, these arguments receive the gradients. The other arguments receive
+    the remaining values in this order: the gradients of the outputs, the cache, the inputs.
 
     Examples
     --------
     >>> bind_arguments(["delta", "h_t", "h_prev_l", "h_prev_t"], {"x": "x", "h_prev_t": "h'"}, ["dh"], {"h_t": "h"})
     ['dh', 'h', 'x', "h'"]
+    >>> bind_arguments(["inputs", "grad_output"], {"x": "x"}, ["dy"], {})
+    ['x', 'dy']
     """
     found: dict[str, Any] = {}
     for name in names:
@@ -161,6 +165,10 @@ def bind_arguments(
         elif name in outputs:
             found[name] = outputs[name]
     free = [name for name in names if name not in found]
+    gradients = [name for name in free if is_gradient_argument(name)]
+    if len(gradients) == len(dys) and (cache is NO_CACHE or len(free) > len(dys)):  # an argument is left for the cache
+        found.update(zip(gradients, dys, strict=True))
+        free, dys = [name for name in free if name not in found], ()
     rest = [value for name, value in inputs.items() if name not in found]
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
@@ -171,6 +179,22 @@ def bind_arguments(
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]
+
+
+def usual_outputs(names: Sequence[str], inputs: Collection[str], ys: Sequence[Any]) -> dict[str, Any]:
+    """Return the output by the usual name of an output that backward gives it, such as ``outputs``.
+
+    Return {} if forward has several outputs, or if the names do not show which argument of backward is dy.
+
+    Examples
+    --------
+    >>> usual_outputs(["inputs", "outputs", "grads_wrt_outputs"], ["x"], ["y"]), usual_outputs(["y"], ["x"], ["y"])
+    ({'outputs': 'y'}, {})
+    """
+    free = [name for name in names if name not in inputs]
+    if len(ys) != 1 or sum(map(is_gradient_argument, free)) != 1:
+        return {}
+    return {name: ys[0] for name in free if name.lower() in OUTPUTS}
 
 
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..nested import attribute_of, has_no_axes
-from .calls import bind_arguments, required_names, returned_names
+from .calls import OUTPUTS, bind_arguments, required_names, returned_names, usual_outputs
 from .names import argument_names
 from .refusals import pair_refusal
 
 PREDICTIONS = ("dvalues", "y_pred", "y_hat", "yhat", "pred", "preds", "prediction", "predictions", "probs", "output")
-OUTPUTS = ("y", "out", "output", "outputs")
 
 
 def needs_more(backward: Callable, outputs: int) -> bool:
@@ -70,8 +69,9 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
                 given = [attribute_of(instance, "output", next(iter(inputs.values())))]
             elif not free or len(names) <= len(inputs):
                 given = []
-        arguments = bind_arguments(names, inputs, given, kept["outputs"])
         ys = kept["ys"]
+        outputs = kept["outputs"] if kept["loss"] else {**usual_outputs(names, inputs, ys), **kept["outputs"]}
+        arguments = bind_arguments(names, inputs, given, outputs)
         ends_with_outputs = all(n.lower() in OUTPUTS and n not in inputs for n in names[-len(ys) :])
         in_order = [*given, *inputs.values(), *ys] if ends_with_outputs else [*given, *ys, *inputs.values()]
         if arguments is None and len(names) == len(in_order):  # backward uses another name for an output than forward
@@ -82,6 +82,37 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
         return backward(*arguments)
 
     return keeping, with_inputs
+
+
+def with_weight_gradients(
+    instance: Any, forward: Callable, backward: Callable, method: Callable
+) -> tuple[Callable, Callable]:
+    """Return a forward that keeps its arguments, and a backward that also returns the gradients of the weights.
+
+    `method` computes these gradients, such as ``grads_wrt_params(inputs, grads_wrt_outputs)``.
+
+    Examples
+    --------
+    >>> class Scale:
+    ...     def fprop(self, inputs):
+    ...         return 3 * inputs
+    ...     def bprop(self, inputs, outputs, grads_wrt_outputs):
+    ...         return 3 * grads_wrt_outputs
+    ...     def grads_wrt_params(self, inputs, grads_wrt_outputs):
+    ...         return [inputs * grads_wrt_outputs]
+    >>> layer = Scale()
+    >>> forward, backward = with_weight_gradients(layer, layer.fprop, layer.bprop, layer.grads_wrt_params)
+    >>> forward(np.array([2.0])), backward(np.array([10.0]))
+    (array([6.]), (array([30.]), array([20.])))
+    """
+    forward, of_inputs = methods_with_inputs(instance, forward, backward)
+    forward, of_weights = methods_with_inputs(instance, forward, method)
+
+    def both(*dys: Any) -> Any:
+        dx, dw = of_inputs(*dys), of_weights(*dys)
+        return (dx, *dw) if isinstance(dw, (tuple, list)) else (dx, dw)
+
+    return forward, both
 
 
 def mean_loss(forward: Callable) -> Callable:

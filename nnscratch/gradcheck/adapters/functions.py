@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..nested import float_leaves, has_no_axes, is_array, is_float
 from .base import NO_CACHE, Adapter
 from .calls import (
@@ -63,7 +65,9 @@ class PairAdapter(Adapter):
     def run(self) -> tuple:
         result = self.forward(*self.inputs)
         self.cache = NO_CACHE
-        if isinstance(result, tuple) and len(result) > 1:
+        if isinstance(result, tuple) and len(result) > 1 and self._returns_losses(result):
+            self.loss_count, ys = len(result), [result[self.loss_place]]
+        elif isinstance(result, tuple) and len(result) > 1:
             *ys, self.cache = result
             if self._takes_every_output(result):
                 ys, self.cache = list(result), NO_CACHE
@@ -73,6 +77,12 @@ class PairAdapter(Adapter):
         self.used = self._used_outputs(self.outputs)
         self.left_out = tuple(y for i, y in enumerate(self.outputs) if i not in self.used.checked)
         return tuple(self.outputs[i] for i in self.used.checked)
+
+    def _returns_losses(self, result: tuple) -> bool:
+        """Return True for a cost such as ``loss, loss + penalty = cost(X, Y, reg)``, if backward takes only inputs."""
+        names = self.backward_names
+        floats = all(has_no_axes(value) and np.asarray(value).dtype.kind in "fc" for value in result)
+        return floats and bool(names) and set(names or ()) <= set(self.input_names)
 
     def _takes_every_output(self, result: tuple) -> bool:
         """Return True if backward takes a gradient for each of the values that forward returned.

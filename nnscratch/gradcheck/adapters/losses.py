@@ -1,23 +1,28 @@
 """Objects with a method ``loss``.
 
 Such an object may be a loss with a second method, which returns the gradient. Or it may be a model whose ``loss``
-returns the gradients too.
+returns the gradients too, or keeps them in the model.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array
-from .base import Adapter
+from ..gradient_names import gradient_words
+from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, map_leaves
+from ..snapshot import Snapshot, equal_arrays
+from .base import Adapter, copy_array
 from .functions import PairAdapter
 from .matching import shape_of
-from .objects import LossObjectAdapter
+from .objects import LossObjectAdapter, ObjectAdapter
 
+LOSSES = "__call__ forward fn value calc_loss compute_loss cost".split()
+LOSS_METHODS = "compute_loss_and_gradients loss_and_gradients compute_loss_and_grads loss_and_grads".split()
 GRADIENTS = "gradient grad derivative deriv prime loss_gradient loss_grad gradients dloss".split()
 
 
@@ -44,6 +49,67 @@ class WeightsLossAdapter(LossObjectAdapter):
             return super().gradients(dys)
         self.surplus, self.missing = list(self.given) if isinstance(self.given, tuple) else [self.given], ()
         return {}
+
+
+class StoredGradientsAdapter(ObjectAdapter):
+    """A model and one of its methods, which returns the loss and keeps the gradients in the model.
+
+    The method may also return other numbers, such as the accuracy: ``loss, accuracy = net.forward(X, y)``. The checker
+    uses only the first number. To get the gradients, the adapter runs the method again.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     def __init__(self):
+    ...         self.W = np.full((2, 1), 3.0)
+    ...     def compute_loss(self, X):
+    ...         self.dW = X.sum(axis=0)[:, None]
+    ...         return np.sum(X @ self.W)
+    >>> model = Model()
+    >>> adapter = StoredGradientsAdapter(model, model.compute_loss, (np.ones((3, 2)),))
+    >>> float(adapter.run()[0]), adapter.gradients((1.0,)), model.dW.tolist()
+    (18.0, {'X': None}, [[3.0], [3.0]])
+    """
+
+    inputs_are_data = False
+
+    def __init__(self, instance: Any, method: Callable, inputs: tuple):
+        @functools.wraps(method)
+        def loss(*given: Any) -> Any:
+            result = method(*given)
+            if not isinstance(result, tuple):
+                return result
+            self.add_note(f"{method.__name__} returns {len(result)} numbers; the checker uses the first as the loss")
+            return result[0]
+
+        def run_again() -> None:
+            method(*self.inputs)
+
+        super().__init__(instance, inputs, loss, run_again)
+
+
+def stored_gradients_adapter(instance: Any, method: Any, inputs: tuple) -> Adapter | None:
+    """Return a `StoredGradientsAdapter`, or None if `method` does not return a loss and keep gradients in `instance`.
+
+    Run the method once. It must return a float, or a tuple of numbers that starts with a float. And it must create or
+    change an array that has the name of a gradient, such as ``self.dW``, ``self.grads["W"]`` or ``self.W.grad``.
+    """
+    if not callable(method) or isinstance(instance, (type, ModuleType, type(None))):
+        return None
+    before = Snapshot([instance], inputs)
+    old = {steps: before.values_of(value) for steps, value in before.places if is_array(value)}
+    try:
+        result = method(*(map_leaves(copy_array, x) for x in inputs))
+        values = list(result) if isinstance(result, tuple) else [result]
+        if not values or not is_float(values[0]) or not all(map(has_no_axes, values)):
+            return None
+        now = [(k, v) for k, v in Snapshot([instance]).places if is_array(v) and is_float(v) and gradient_words(k)]
+        changed = any(old.get(k) is None or not equal_arrays(v, old[k]) for k, v in now)
+    except Exception:  # the check runs this code again and reports the error
+        return None
+    finally:
+        before.restore()
+    return StoredGradientsAdapter(instance, method, inputs) if changed else None
 
 
 class CostPrimeAdapter(PairAdapter):
@@ -83,7 +149,7 @@ def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     """Return the adapter for an object with a method ``loss``, or None if it has no such method.
 
     If the object contains no arrays, and has a method such as ``gradient`` or ``grad``, it is checked as a
-    loss with its gradient.
+    loss with its gradient. The loss of such an object may also be computed by ``__call__``, ``forward`` or ``fn``.
 
     Examples
     --------
@@ -97,16 +163,20 @@ def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     (5.0, {'y_pred': array([1., 3.])})
     """
     loss = attribute_of(instance, "loss")
+    gradient = next((m for name in GRADIENTS if callable(m := attribute_of(instance, name))), None)
+    if not callable(loss) and gradient is not None and len(inputs) > 1:
+        loss = next((m for name in LOSSES if callable(m := attribute_of(instance, name))), None)
     if not callable(loss):
         return None
     if has_attribute(instance, "params"):
         return LossObjectAdapter(instance, inputs)
-    gradient = next((m for name in GRADIENTS if callable(m := attribute_of(instance, name))), None)
     held = [v for v in attribute_of(instance, "__dict__", {}).values() if any(is_array(a) for a in float_leaves(v))]
     if gradient is not None and not held:
         adapter = PairAdapter(summed(loss), gradient, inputs)
         adapter.source, adapter.title = [instance], type(instance).__name__
         return adapter
+    if gradient is not None and not has_attribute(instance, "gradient"):
+        return CostPrimeAdapter(instance, summed(loss), gradient, inputs)
     return WeightsLossAdapter(instance, inputs)
 
 

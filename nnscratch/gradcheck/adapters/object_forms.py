@@ -10,7 +10,7 @@ from ..snapshot import Snapshot
 from .backprop import BackpropAdapter
 from .base import Adapter, copy_array
 from .calls import optional_names, required_names
-from .extra_arguments import mean_loss, methods_with_inputs, needs_more
+from .extra_arguments import mean_loss, methods_with_inputs, needs_more, with_weight_gradients
 from .foreign import refuse_foreign
 from .names import argument_names
 from .objects import ObjectAdapter
@@ -25,6 +25,7 @@ FORWARDS = (
 ).split()
 BACKWARDS = "backward backward_propagation backward_prop backward_pass bprop bwd back_propagation".split()
 LOSSES = "loss compute_loss cost compute_cost calculate_loss loss_fn criterion calc_loss get_loss".split()
+WEIGHT_GRADIENTS = "grads_wrt_params grads_wrt_parameters gradients_wrt_params backward_params".split()
 BACKPROPS = "backprop back_prop backpropagation backpropagate".split()
 
 
@@ -95,7 +96,10 @@ def object_adapter(
             return updating
     original = backward
     backward = returning_backward(instance, forward, backward)
-    if needs_more(original, count):
+    method = method_of(instance, WEIGHT_GRADIENTS)
+    if method is not None and needs_more(method, 1):
+        forward, backward = with_weight_gradients(instance, forward, backward, method)
+    elif needs_more(original, count):
         if is_output and callable(attribute_of(instance, "calculate")):  # a loss as in nnfs.io
             forward = mean_loss(forward)
         forward, backward = methods_with_inputs(instance, forward, backward)

@@ -14,7 +14,7 @@ from ..snapshot import Snapshot, Steps
 from .base import Adapter, copy_array
 from .calls import optional_names, required_names
 
-RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
+RATES = "lr learning_rate learningrate learn_rate learnrate lrate l_rate eta alpha step_size stepsize rate".split()
 # A large rate gives exact gradients, because the rounding error of the new W is divided by the rate.
 RATE = 1024.0
 
@@ -22,7 +22,7 @@ RATE = 1024.0
 def rate_name(backward: Callable, outputs: int = 1) -> str | None:
     """Return the name of backward's learning rate, the argument after the gradients of the outputs.
 
-    Return None if there is no such argument.
+    Return None if there is no such argument. Backward may take fewer gradients than there are `outputs`.
 
     Examples
     --------
@@ -32,10 +32,10 @@ def rate_name(backward: Callable, outputs: int = 1) -> str | None:
     names = required_names(backward)
     if names is None:
         return None
-    if len(names) == outputs + 1 and names[-1].lower() in RATES:
+    if 1 < len(names) <= outputs + 1 and names[-1].lower() in RATES:
         return names[-1]
     optional = [name for name in optional_names(backward) if name.lower() in RATES]
-    return optional[0] if len(names) == outputs and optional else None
+    return optional[0] if 0 < len(names) <= outputs and optional else None
 
 
 class LearningRateAdapter(Adapter):
@@ -69,6 +69,7 @@ class LearningRateAdapter(Adapter):
         super().__init__([instance], type(instance).__name__, inputs, forward)
         self.forward = forward
         self.backward = functools.partial(backward, **{rate: RATE})
+        self.taken = len([name for name in required_names(backward) or () if name != rate])
         self._places: dict[str, Steps] = {}
         before = Snapshot([instance], self.inputs)
         try:
@@ -122,7 +123,12 @@ class LearningRateAdapter(Adapter):
 
     def run(self) -> tuple:
         y = self.forward(*self.inputs)
-        return y if isinstance(y, tuple) else (y,)
+        ys = y if isinstance(y, tuple) else (y,)
+        if not 0 < self.taken < len(ys):
+            return ys
+        self.used = self.choose_outputs(ys, self.taken)
+        self.left_out = tuple(y for i, y in enumerate(ys) if i not in self.used.checked)
+        return tuple(ys[i] for i in self.used.checked)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
         arrays = {name: self._at(steps) for name, steps in self._places.items()}
@@ -134,4 +140,7 @@ class LearningRateAdapter(Adapter):
             if self._at(steps) is not arrays[name]:
                 put_at([self.source], steps, arrays[name])
             arrays[name][...] = values[name]
+        if result is None and found:  # the first layer of a network may return None, as in `ObjectAdapter.gradients`
+            self.surplus, self.missing = (), ()
+            return found
         return {**found, **self.match_to_inputs(result)}

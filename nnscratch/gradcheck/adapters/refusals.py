@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .calls import is_cache_name, is_gradient_argument
+from ..nested import attribute_of
+from .calls import is_cache_name, is_gradient_argument, required_names
 from .names import argument_names, function_name, signature
 
 
@@ -55,25 +57,35 @@ def pair_refusal(forward: Callable, backward: Callable, input_names: Sequence[st
             passed.append(name)
         elif is_cache_name(name):
             passed.append("cache")
-        elif is_gradient_argument(name) or number == 0:
+        elif "dy" not in passed and (is_gradient_argument(name) or number == 0):
             passed.append("dy")
         else:
             passed.append(f"{name}=...")
+    calls = [("layer." if is_method(f) else "") + function_name(f) for f in (forward, backward)]
+    new = [f"checked_{name}" if name in calls else name for name in ("forward", "backward")]  # no call of itself
     return TypeError(
         f"{signature_text(backward)} cannot be called: {reason}. Write two functions that can be checked:\n\n"
-        f"    def forward({arguments}):\n"
-        f"        y = {function_name(forward)}({arguments})\n"
+        f"    def {new[0]}({arguments}):\n"
+        f"        y = {calls[0]}({arguments})\n"
         f"        return y, ({unpacked})          # the last value is the cache\n\n"
-        f"    def backward(dy, cache):\n"
+        f"    def {new[1]}(dy, cache):\n"
         f"        {unpacked} = cache\n"
-        f"        return {function_name(backward)}({', '.join(passed)})"
+        f"        return {calls[1]}({', '.join(passed)})"
         f"          # {', '.join('d' + name for name in input_names)}\n\n"
-        f"    check_gradients((forward, backward), {arguments})"
+        f"    check_gradients(({new[0]}, {new[1]}), {arguments})"
     )
+
+
+def is_method(function: Any) -> bool:
+    """Return True for a method of an object, also if another function wraps it."""
+    return inspect.ismethod(inspect.unwrap(function))
 
 
 def value_and_gradient_refusal(function: Callable, input_names: Sequence[str], got: Any) -> TypeError:
     """Return the error for a function that returns neither (loss, gradient) nor (output, backward function)."""
+    if not inspect.isroutine(function) and callable(forward := attribute_of(function, "forward")):
+        return forward_only_refusal(function, forward, input_names)
+    input_names = [re.sub(r"\W", "", name) for name in input_names]  # the name of an item of *args is args[0]
     arguments, name = ", ".join(input_names), function_name(function)
     gradients = ", ".join(f"d{n}" for n in input_names)
     return TypeError(
@@ -100,6 +112,35 @@ def object_refusal(instance: Any, forward: Callable, backward: Callable, input_n
         f"    def backward(dy):\n"
         f"        return layer.{function_name(backward)}(dy)          # {', '.join('d' + n for n in input_names)}\n\n"
         f"    check_gradients((forward, backward), {arguments})"
+    )
+
+
+def forward_only_refusal(instance: Any, forward: Callable, input_names: Sequence[str]) -> TypeError:
+    """Return the error for an object that has a forward, but no method with a usual name of backward.
+
+    Examples
+    --------
+    >>> class Dense:
+    ...     def forward(self, x): ...
+    ...     def compute_gradients(self, dy): ...
+    >>> print(forward_only_refusal(Dense(), Dense().forward, ["x"]))
+    Dense has forward(x), but no method with a usual name of backward, such as backward, backprop or bprop. If another
+    method computes the gradients, give both methods:
+    <BLANKLINE>
+        check_gradients((layer.forward, layer.compute_gradients), x)
+    """
+    cls = type(instance)
+    held = {n: getattr(instance, n, None) for c in cls.__mro__[:-1] for n in vars(c) if not n.startswith("__")}
+    taking = [n for n, f in held.items() if callable(f) and n != function_name(forward) and required_names(f)]
+    names: list[str] = []
+    for name in input_names:  # x[0] and x[1] are items of *x, or arguments that forward does not take
+        start = name.partition("[")[0]
+        names.append(start if start not in names else "y")
+    method = next((n for n in taking if "back" in n.lower() or "grad" in n.lower()), "METHOD")
+    return TypeError(
+        f"{cls.__name__} has {signature_text(forward)}, but no method with a usual name of backward, such as backward, "
+        f"backprop or bprop. If another\nmethod computes the gradients, give both methods:\n\n"
+        f"    check_gradients((layer.{function_name(forward)}, layer.{method}), {', '.join(names)})"
     )
 
 

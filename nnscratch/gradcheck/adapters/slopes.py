@@ -15,6 +15,7 @@ from .calls import is_gradient_argument, optional_names, required_names, returne
 from .names import argument_names, function_name
 
 OUTPUT_NAMES = ("y", "a", "s", "h", "out", "output", "outputs", "activation", "activated", "activations", "fx", "y_hat")
+INPUT_NAMES = "x z x_ xs zs t u v w n in_ inp input inputs data".split()
 SLOPE_METHODS = ("derivative", "deriv", "prime", "gradient", "grad", "df", "backward_derivative")
 
 
@@ -23,7 +24,8 @@ class SlopeAdapter(Adapter):
 
     Some derivatives take the output y instead of the input x, as ``sigmoid_derivative(a) = a * (1 - a)`` does. The
     adapter recognises such a derivative by the name of its argument. This name is a usual name of an output, such as
-    ``a``, ``y`` or ``out``, and differs from the name that f has for its argument.
+    ``a``, ``y`` or ``out``, and differs from the name that f has for its argument. If the name is neither a usual name
+    of an output nor of an input, finite differences show whether the derivative takes x or y.
 
     Examples
     --------
@@ -36,9 +38,17 @@ class SlopeAdapter(Adapter):
     def __init__(self, function: Callable, slope: Callable, inputs: tuple):
         super().__init__([function, slope], function_name(function), inputs, function)
         self.function, self.slope = function, slope
+        name = (required_names(slope) or [""])[0]
+        is_input = name.lower() in INPUT_NAMES or name in argument_names(function, 1)
         self.of_output = takes_output(function, slope)
-        if self.of_output:
-            name = (required_names(slope) or ["?"])[0]
+        if name and not is_input and not self.of_output:
+            if fits_output_only(function, slope, self.inputs[0]):
+                self.of_output = True
+                self.add_note(
+                    f"the derivative is called with the output of {self.title}: the name {name} does not show if it "
+                    f"takes the input or the output, but only with the output it agrees with finite differences"
+                )
+        elif self.of_output:
             self.add_note(
                 f"the derivative is called with the output of {self.title}, because its argument is named {name}"
             )
@@ -88,15 +98,31 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
     flag = next((name for name in optional_names(function) if name in FLAGS), None)
     if flag is None or len(inputs) != 1 or not (is_array(inputs[0]) and is_float(inputs[0])):
         return None
-    adapter, x = SlopeAdapter(function, functools.partial(function, **{flag: True}), inputs), inputs[0]
-    try:
-        numeric = (function(x + 1e-4) - function(x - 1e-4)) / 2e-4
-        of_input, of_output = (adapter.slope(v.copy()) for v in (x, function(x.copy())))
-        adapter.of_output = bool(np.allclose(of_output, numeric, rtol=1e-3)) and not np.allclose(of_input, numeric)
-    except Exception:  # the check runs this code again and reports the error
-        return adapter
+    adapter = SlopeAdapter(function, functools.partial(function, **{flag: True}), inputs)
+    adapter.of_output = fits_output_only(function, adapter.slope, inputs[0])
     adapter.notes = [f"{flag}=True was called with the {'output' if adapter.of_output else 'input'} of {adapter.title}"]
     return adapter
+
+
+def fits_output_only(function: Callable, slope: Callable, x: Any) -> bool:
+    """Return True if `slope` agrees with finite differences if it gets the output, but not if it gets the input.
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 3)
+    >>> fits_output_only(np.tanh, lambda y: 1 - y**2, x), fits_output_only(np.sin, np.cos, x)
+    (True, False)
+    """
+    before = Snapshot(function, slope)
+    try:
+        with np.errstate(all="ignore"):
+            numeric = (function(x + 1e-4) - function(x - 1e-4)) / 2e-4
+            of_input, of_output = (slope(v.copy()) for v in (x, function(x.copy())))
+            return bool(np.allclose(of_output, numeric, rtol=1e-3)) and not np.allclose(of_input, numeric)
+    except Exception:  # the check runs this code again and reports the error
+        return False
+    finally:
+        before.restore()
 
 
 def is_slope(function: Callable, slope: Callable, inputs: tuple, by_name: bool = True) -> bool:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .discover import Item, discover, find
-from .drawing import Given, draw_written, parse_init
+from .drawing import Given, draw_written
 from .judge import Result, judge
 from .process import Worker
 from .table import as_json, as_table, report_dict
@@ -80,8 +80,9 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
         items = [named_item(source, name)] if name else discover(source)
         if not items:
             raise ValueError(
-                f"{path} has nothing to check: no X_forward with X_backward, no class with forward and backward, no "
-                f"X_loss that returns (loss, gradient)"
+                f"{path} has nothing to check: no X_forward with X_backward, no X with X_prime, no class with forward "
+                f"and backward, no X_loss that returns (loss, gradient). Name the code: {path}:NAME, or "
+                f"{path}:forward,backward for two functions"
             )
     except (ValueError, OSError, SyntaxError) as error:
         return refuse(arguments, f"{type(error).__name__}: {error}")
@@ -177,6 +178,24 @@ def parse_value(text: str) -> Any:
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return parse(text)
     return text
+
+
+def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the named arguments of a text such as ``3, 2, bias=False``.
+
+    Examples
+    --------
+    >>> parse_init("3, (2, 2), bias=False")
+    ([3, (2, 2)], {'bias': False})
+    """
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and all(k.arg for k in call.keywords)):
+            raise ValueError
+        positional = [ast.literal_eval(a) for a in call.args]
+        return positional, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, RecursionError):
+        raise ValueError(f"--init must look like 3,2 or 3,bias=False, got {text!r}") from None
 
 
 def report_one(arguments: argparse.Namespace, result: Result) -> int:

@@ -45,9 +45,11 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("spatial norm", r"spatial|batch_?norm_?2d", {"x": IMAGE, "gamma": "C", "beta": "C"}),
     ("norm", r"norm", {"x": VECTOR, "gamma": "D", "beta": "D"}),
     ("pool", r"pool", {"x": IMAGE}),
+    ("pool, even sizes", r"pool", {"x": "NCyz"}),
     ("pool, channels last", r"pool", {"x": "NYXC"}),
     ("conv 1d", r"conv\w*1d|downsample1d|upsample1d|pool\w*1d", {"x": SEQUENCE, "w": "FCk", "b": "F"}),
     ("conv", r"conv", {"x": IMAGE, "w": "FCkk", "b": "F"}),
+    ("conv, columns of bias", r"conv", {"x": IMAGE, "w": "FCkk", "b": "F1"}),
     ("conv net", r"conv\w*net|cnn", {"x": "NCyz", "y": "int K:N"}),
     ("conv, transposed", r"conv", {"x": IMAGE, "w": "CFkk", "b": "F"}),
     ("conv, channels last", r"conv", {"x": "NYXC", "w": "kkCF", "b": "111F"}),
@@ -111,7 +113,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
 # each name in FAMILIES, and other names with the same meaning
 SAME_NAME = {
     "x": r"x|x_?t|xs|z|a|a_?prev|a0|input|inputs|input_?data|inp|data|features?|images?|logits?|scores?|pred|preds|"
-    r"y_?pred|y_?hat|out_?prev|activations?|idx|ids|tokens?|words?|probs?|out|outputs?|predictions?|h_?in",
+    r"y_?pred|y_?hat|out_?prev|activations?|idx|ids|tokens?|words?|probs?|out|outputs?|predictions?|h_?in|predicted|inpt",
     "p": r"probs?|y_?pred|y_?hat|predictions?|dvalues|al",
     "w": r"w|weights?|kernels?|filters?|theta|embeddings?|table",
     "b": r"b|bias|biases|b_?h",
@@ -122,7 +124,8 @@ SAME_NAME = {
     "c": r"c|prev_?c|c_?prev|c0",
     "wx": r"wx|w_?xh|w_?ih|u",
     "wh": r"wh|w_?hh",
-    "y": r"y|t|ts|y_?true|targets?|labels?|truth|target_?data|y_?batch|classes",
+    "y": r"y|t|ts|y_?true|targets?|labels?|truth|target_?data|y_?batch|classes|y_?targets?|y_?train|y_?actual|actual|"
+    r"expected|desired|ground_?truth|gt|target_?ind(ex|ices)",
     "mask": r"mask",
     "q": r"q|query|queries",
     "k": r"k|key|keys",
@@ -189,7 +192,7 @@ NUMBERS: list[tuple[str, Any]] = [
     (r"(kernel|filter|k|f)_?(size|height|width|h|w)|kernel|fh|fw|kh|kw|k|f", SIZES["k"]),
     (r"pool_?(size|height|width|h|w)|window|up\w*_?(factor|scale)|down\w*_?factor|factor|scale_factor|stride|s", 2),
     (r"padding|pad", 1),
-    (r"p|drop(out)?(_?(rate|prob|ratio|p))?|keep_?prob|rate|prob|ratio", 0.5),
+    (r"p|p_?drop(out)?|drop(out)?(_?(rate|prob|ratio|p))?|keep_?prob|rate|prob|ratio", 0.5),
     (r"reg|reg_?strength|lamb?d?a?_?|l2|weight_?decay|wd|alpha|slope|negative_?slope|leak", 0.1),
     (r"eps|epsilon", 1e-5),
     (r"momentum|rho|decay", 0.9),

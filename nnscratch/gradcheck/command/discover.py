@@ -2,11 +2,14 @@
 
 The list contains
 
-    X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
-    a class with forward and backward       the methods may be inherited from a class of the same file
+    X_forward and X_backward                a pair; also X and X_backward, forward_X and backward_X, XForward ...
+    X and X_prime, each with one argument   a function and its derivative; also X_derivative, X_grad, dX, d_X ...
+    a class with forward and backward       also fprop and bprop ...; the methods may be inherited in the same file
     a pair whose backward takes labels      with its cost function: L_model_forward, L_model_backward, compute_cost
-    X_loss that returns (loss, gradient)    also X_cost, loss_X, cost_X
+    X_loss that returns (loss, gradient)    also X_cost, loss_X, cost_X, XLoss, X_cross_entropy
     a class whose loss returns gradients    such as CS231n's networks; also a class with loss and gradient
+    a class with __call__ and gradient      a loss or an activation; also grad, derivative ...
+    a class whose forward keeps gradients   a model that returns the loss, and sets self.gradients
 """
 
 from __future__ import annotations
@@ -16,11 +19,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..adapters.losses import GRADIENTS, LOSS_METHODS
 from ..adapters.matching import is_target_name
+from ..adapters.object_forms import BACKPROPS, BACKWARDS, FORWARDS
+from ..adapters.slopes import SLOPE_METHODS
 
-FORWARD_METHODS = ("forward", "predict", "__call__", "feedforward")
-BACKWARD_METHODS = ("backward", "backprop")
-LOSS = re.compile(r"(?:^|_)(?:loss|cost|propagate)(?:_|\d|$)")
+BACKWARD_METHODS = (*BACKWARDS, *BACKPROPS)
+GRADIENT_METHODS = (*GRADIENTS, *SLOPE_METHODS)
+LOSS = re.compile(r"(?:^|_)(?:loss|cost|propagate|cross_?entropy|regularization)(?:_|\d|$)")
+DERIVATIVE = "prime derivative deriv der grad gradient dev d".split()
 
 
 @dataclass
@@ -68,7 +75,7 @@ def discover(source: str) -> list[Item]:
         else:
             continue
         order[node.name] = node.lineno
-    items = [*pairs(functions), *losses(functions), *checkable_classes(classes)]
+    items = [*pairs(functions), *slopes(functions), *losses(functions), *checkable_classes(classes)]
     return sorted(items, key=lambda item: max(order[name] for name in item.names))
 
 
@@ -98,7 +105,7 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
     """Yield every pair of forward and backward, and every forward or backward without a partner."""
     used = set()
     for backward in functions:
-        if "backward" not in backward or backward.startswith("_"):
+        if not has_word(backward, "backward") or has_word(backward, "forward") or backward.startswith("_"):
             continue
         forward = partner(backward, functions)
         if forward is None:
@@ -108,9 +115,36 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
         used.add(forward)
         yield Item(backward if several else forward, [forward, backward, *cost_between(forward, backward, functions)])
     for forward in functions:
-        if "forward" in forward and forward not in used and not forward.startswith("_"):
-            missing = forward.replace("forward", "backward")
-            yield Item(forward, [forward], f"there is no {missing}")
+        if has_word(forward, "forward") and not has_word(forward, "backward") and forward not in used:
+            missing = forward.replace("forward", "backward").replace("Forward", "Backward")
+            if not forward.startswith("_"):
+                yield Item(forward, [forward], f"there is no {missing}")
+
+
+def has_word(name: str, word: str) -> bool:
+    """Return True if a name contains a word, as ``relu_forward`` and ``reluForward`` contain "forward"."""
+    return word in name or word.capitalize() in name
+
+
+def slopes(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
+    """Yield every function of one argument with its derivative, such as ``sigmoid`` and ``sigmoid_prime``."""
+    for name, node in functions.items():
+        others = [f"{name}_{word}" for word in DERIVATIVE] + [f"d{name}", f"d_{name}"]
+        others += [f"{word}_{name}" for word in DERIVATIVE] + [f"{name}{word.capitalize()}" for word in DERIVATIVE]
+        if name.startswith("_") or len(arguments_of(node)) != 1 or not computes_a_value(node):
+            continue
+        for other in dict.fromkeys(others):
+            if other in functions and len(arguments_of(functions[other])) == 1 and computes_a_value(functions[other]):
+                yield Item(name, [name, other])
+                break
+
+
+def computes_a_value(function: ast.FunctionDef) -> bool:
+    """Return True if every ``return`` of a function has one value, which is not a tuple, a text or None."""
+    values = [r.value for r in own_returns(function)]
+    return bool(values) and not any(
+        v is None or isinstance(v, (ast.Tuple, ast.Dict, ast.Lambda)) or isinstance(v, ast.Constant) for v in values
+    )
 
 
 def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
@@ -136,7 +170,7 @@ def arguments_of(function: ast.FunctionDef) -> list[str]:
 
 def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
     """Return the name of the forward that belongs to `backward`, or None."""
-    exact = backward.replace("backward", "forward")
+    exact = backward.replace("backward", "forward").replace("Backward", "Forward")
     if exact in functions:
         return exact
     start, _, end = backward.partition("backward")
@@ -151,9 +185,14 @@ def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
 def losses(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
     """Yield the functions that have the name of a loss and return several values."""
     for name, node in functions.items():
-        is_loss = LOSS.search(name) and not name.startswith("_")
-        if is_loss and "backward" not in name and "forward" not in name and returns_several(node):
+        is_loss = LOSS.search(snake_case(name)) and not name.startswith("_")
+        if is_loss and not has_word(name, "backward") and not has_word(name, "forward") and returns_several(node):
             yield Item(name, [name])
+
+
+def snake_case(name: str) -> str:
+    """Return a name in lower case, with underscores between its words: ``softmax_loss`` for ``SoftmaxLoss``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def returns_several(function: ast.FunctionDef) -> bool:
@@ -175,23 +214,50 @@ def own_returns(function: ast.AST) -> Iterator[ast.Return]:
 def checkable_classes(classes: dict[str, ast.ClassDef]) -> Iterator[Item]:
     """Yield the classes with forward and backward, with a loss that returns gradients, or with loss and gradient.
 
-    Also yield the classes with a forward and no backward, with the reason why they cannot be checked.
+    The loss or the activation of a class with a method ``gradient`` may also be computed by ``__call__``. Instead of a
+    backward, a class may have a method that returns the loss and keeps the gradients. Also yield the other classes with
+    a forward and no backward, with the reason why they cannot be checked.
     """
     bases = {b.id for node in classes.values() for b in node.bases if isinstance(b, ast.Name)}
     for name, node in classes.items():
         if name.startswith("_"):
             continue
         methods = methods_of(node, classes)
-        forward = next((methods[m] for m in FORWARD_METHODS if m in methods), None)
+        forward = next((methods[m] for m in FORWARDS if m in methods), None)
         backward = next((methods[m] for m in BACKWARD_METHODS if m in methods), None)
+        gradient = next((methods[m] for m in GRADIENT_METHODS if m in methods), None)
+        abstract = forward is not None and is_abstract(forward)
         if forward is not None and backward is not None:
-            if not (name in bases and is_abstract(forward)):
+            if not (name in bases and abstract):
                 yield Item(name, [name])
-        elif "forward" in methods and not (name in bases and is_abstract(forward)):
+        elif "loss" in methods and (returns_several(methods["loss"]) or gradient is not None):
+            if not (name in bases and is_abstract(methods["loss"])):
+                yield Item(name, [name])
+        elif forward is not None and gradient is not None and takes_the_same(forward, gradient):
+            if not (name in bases and (abstract or is_abstract(gradient))):
+                yield Item(name, [name])
+        elif any(keeps_gradients(methods[m]) for m in ("forward", *LOSS_METHODS) if m in methods):
+            yield Item(name, [name])
+        elif "forward" in methods and not (name in bases and abstract):
             if not has_other_bases(node, classes):
                 yield Item(name, [name], "it has no backward")
-        elif "loss" in methods and (returns_several(methods["loss"]) or "gradient" in methods):
-            yield Item(name, [name])
+
+
+def takes_the_same(forward: ast.FunctionDef, gradient: ast.FunctionDef) -> bool:
+    """Return True if two methods require the same number of arguments, and at least one besides ``self``."""
+    return len(arguments_of(forward)) == len(arguments_of(gradient)) > 1
+
+
+def keeps_gradients(method: ast.FunctionDef) -> bool:
+    """Return True if a method assigns a gradient, such as ``self.gradients["W"] = ...``, and returns a value."""
+    targets = [
+        target
+        for node in ast.walk(method)
+        for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+        if isinstance(node, (ast.Assign, ast.AugAssign))
+    ]
+    names = [n.attr for target in targets for n in ast.walk(target) if isinstance(n, ast.Attribute)]
+    return any("grad" in name.lower() for name in names) and any(r.value is not None for r in own_returns(method))
 
 
 def methods_of(

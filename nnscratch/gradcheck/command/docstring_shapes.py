@@ -64,13 +64,14 @@ def described_arguments(docstring: str, names: list[str]) -> dict[str, Described
     """
     found: dict[str, Described] = {}
     known = "|".join(re.escape(name) for name in names) or "(?!)"
-    entry = re.compile(rf"(?:^|[-*\n:.])\s*`{{0,2}}({known})`{{0,2}}\s*(?:--|:)", re.MULTILINE)
+    entry = re.compile(rf"(?:^|[-*\n:.])\s*`{{0,2}}({known})`{{0,2}}\s*(?:--|:|,(?=\s*np\b))", re.MULTILINE)
     matches = list(entry.finditer(docstring))
     ends = [match.start() for match in matches[1:]] + [len(docstring)]
     for match, end in zip(matches, ends, strict=False):
         name, text = match.group(1), docstring[match.end() : end].split("\n\n")[0]
-        shape = re.search(r"(?:shape\s*:?\s*|^[\s\w,.]*)\(([^()]*)\)", text)
-        axes = [axis.strip() for axis in shape.group(1).split(",")] if shape else []
+        # Of two shapes, as in "either (N) or (batch_size, N)", take the second, because it is often the one of a batch.
+        shape = re.search(r"(?:shape\s*:?\s*|^[\s\w,.]*)\(([^()]*)\)(?:\s*or\s*\(([^()]*)\))?", text)
+        axes = [axis.strip() for axis in (shape.group(2) or shape.group(1)).split(",")] if shape else []
         axes = axes[:-1] if axes and not axes[-1] else axes
         if name not in found and axes and all(re.fullmatch(r"\.\.\.|[\w ]*\w(\s*[*]\s*\w+)*", axis) for axis in axes):
             found[name] = Described(axes, is_integer(name, text), "boolean" in text.lower())
@@ -96,6 +97,8 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
     axes_of = [[a.lower().replace(" ", "_") for a in d.axes] for d in described.values()]
     if any({"h", "w"} <= set(axes) for axes in axes_of):  # in an image, C is the number of channels
         symbols |= {"h": SIZES["Y"], "w": SIZES["X"], "c": SIZES["C"]}
+    if any({"n"} < set(axes) and {"batch", "batch_size"} & set(axes) for axes in axes_of):
+        symbols["n"] = SIZES["K"]  # in (batch_size, N), N is not the number of examples
     left = list(OTHER_SIZES)
 
     def size(axis: str) -> int:

@@ -8,7 +8,6 @@ arguments. The worker, the process that runs the student's file, uses the first 
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ from .docstring_shapes import Described, annotated_axes, described_arguments, si
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try, for a class with fixed sizes
 CHANNELS = (1, 3, 4, 24)  # numbers of channels to try, for a class with fixed sizes
-MAX_CANDIDATES = 90
+MAX_CANDIDATES = 100
+# A loss whose gradient is p - y only if each row of the targets y sums to one.
+CROSS_ENTROPY = re.compile(r"^(?!.*(binary|bce|sigmoid)).*(cross_?entropy|softmax|nll)")
 
 
 class CannotDraw(ValueError):
@@ -82,9 +83,9 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     small = {a["name"]: size for a in rest if (size := size_for(a["name"], a["default"])) is not None}
     found: list[dict[str, Any]] = []
     later: list[dict[str, Any]] = []  # candidates with inputs between 0 and 1, for functions such as a logarithm
-    unknown: list[str] = []
+    unknown: list[tuple[int, str]] = []
     for name, shapes in readings(label, described, forward, init):
-        rng = np.random.default_rng(seed)
+        rng, drawn = np.random.default_rng(seed), None
         try:
             for settings, sizes, positive in ((0, small, False), (1, small, False), (0, {}, False), (0, small, True)):
                 drawn = Drawing(label, shapes, given, settings, positive, rng)
@@ -95,9 +96,9 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
                 if not any(same(candidate, other) for other in found + later):
                     goes_to.append(candidate)
         except CannotDraw as error:
-            unknown.append(str(error))
+            unknown.append((drawn.count if drawn else 0, str(error)))
     if not found:
-        raise CannotDraw(unknown[0])
+        raise CannotDraw(max(unknown, key=lambda item: item[0])[1])  # the reading that has most values
     return (found + later)[:MAX_CANDIDATES]
 
 
@@ -126,8 +127,9 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
     for a in arguments:
         if a["name"] not in from_text and (axes := annotated_axes(a["annotation"])):
             from_text[a["name"]] = Described(axes, "int" in a["annotation"].lower(), "bool" in a["annotation"].lower())
-    shapes = text_readings(from_text)
     words = f"{label} {described['kind']}".lower()
+    shapes = text_readings(from_text, words)
+    names = [a["name"] for a in (*forward, *init)]  # "activations" is data as an input, but not in a constructor
     fitting = [(n, known) for n, pattern, known in FAMILIES if re.search(pattern, words) and fits(names, known)]
     if shapes:
         yield "the docstring", shapes
@@ -145,12 +147,14 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
         for channels in CHANNELS:
             yield f"{channels} channels", {name: (n, channels, SIZES["y"], SIZES["z"]), **labels}
             yield f"sequences of {channels} channels", {name: (n, channels, 2 * SIZES["L"]), **labels}
+    elif len(forward) == 1 and "x" in canonical(forward[0]["name"]) and "forward" not in label:
+        yield "a number", {forward[0]["name"]: "number"}  # for example, a function that uses math.exp
 
 
-def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
+def text_readings(from_text: dict[str, Described], words: str) -> dict[str, Any]:
     """Return for each argument a description of the array to draw: see `draw`.
 
-    `from_text` contains the arguments whose shape is in a docstring or an annotation.
+    `from_text` contains the arguments whose shape is in a docstring or an annotation. `words` is the name of the code.
     """
     shapes: dict[str, Any] = dict(sizes_of(from_text))
     for name, d in from_text.items():
@@ -158,6 +162,8 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
             shapes[name] = ("bool", shapes[name])
         elif d.integer:
             shapes[name] = ("int", 0, integer_limit(name, from_text, shapes), shapes[name])
+        elif len(d.axes) == 2 and "y" in canonical(name) and CROSS_ENTROPY.search(words):
+            shapes[name] = ("onehot", shapes[name])
     return shapes
 
 
@@ -221,11 +227,16 @@ class Drawing:
     positive : bool
         True if all floats must lie between 0.1 and 0.9.
     rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    count : int
+        The number of arguments for which a value was drawn, or could not be drawn.
     """
 
     def __init__(self, label: str, shapes: dict, given: Given, settings: int, positive: bool, rng: np.random.Generator):
         self.label, self.shapes, self.given = label, shapes, given
-        self.settings, self.positive, self.rng = settings, positive, rng
+        self.settings, self.positive, self.rng, self.count = settings, positive, rng, 0
 
     def constructor(self, init: list[dict]) -> dict[str, Any]:
         """Return values for the arguments of the constructor, or of the function that makes the object."""
@@ -250,6 +261,7 @@ class Drawing:
             There is no value for this argument.
         """
         name, given = argument["name"], self.given
+        self.count += 1
         if name in given.values:
             return given.values[name]
         if name in given.shapes:
@@ -270,7 +282,8 @@ class Drawing:
             return argument["default"]
         if argument["annotation"] in ("int", "float", "bool"):
             return {"int": SIZES["D"], "float": 0.5, "bool": True}[argument["annotation"]]
-        hint = f"{option} {name}=4,5" if option == "--shape" else f"--init with the arguments of {self.label}"
+        hint = f"--init with the arguments of {self.label}"
+        hint = f"--shape {name}=4,5 for an array, or --arg {name}=VALUE" if option == "--shape" else hint
         raise CannotDraw(f"cannot tell how to call {self.label}: what is {name}? Give {hint}")
 
 
@@ -368,24 +381,6 @@ def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ")
         return np.asarray(rng.normal(size=[int(n) for n in shape.split(",") if n.strip()]))
     except ValueError:
         raise ValueError(f"{option.strip()} must look like 4,5 or ids:4,5:10, got {shape!r}") from None
-
-
-def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and the named arguments of a text such as ``3, 2, bias=False``.
-
-    Examples
-    --------
-    >>> parse_init("3, (2, 2), bias=False")
-    ([3, (2, 2)], {'bias': False})
-    """
-    try:
-        call = ast.parse(f"f({text})", mode="eval").body
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and all(k.arg for k in call.keywords)):
-            raise ValueError
-        positional = [ast.literal_eval(a) for a in call.args]
-        return positional, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, RecursionError):
-        raise ValueError(f"--init must look like 3,2 or 3,bias=False, got {text!r}") from None
 
 
 def same(a: Any, b: Any) -> bool:

@@ -115,7 +115,8 @@ def describe_inputs(described: dict[str, Any], candidate: dict[str, Any]) -> lis
     found = [f"{a['name']} {value}" for a, value in init if isinstance(value, list)]
     for number, value in enumerate(candidate["inputs"]):
         name = names[number] if number < len(names) else f"input {number}"
-        shape = "x".join(map(str, np.shape(value))) if isinstance(value, np.ndarray) else repr(value)
+        text = f"{value:.4g}" if isinstance(value, float) else repr(value)
+        shape = "x".join(map(str, np.shape(value))) if isinstance(value, np.ndarray) else text
         found.append(f"{name} {shape}")
     return found
 

@@ -7,9 +7,12 @@ import inspect
 import textwrap
 from typing import Any
 
+from ..adapters.calls import is_gradient_argument
 from ..adapters.contexts import takes_context
+from ..adapters.losses import LOSS_METHODS
+from ..adapters.object_forms import BACKPROPS, BACKWARDS, FORWARDS
 
-FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
+FORWARD = (*FORWARDS, "loss", *LOSS_METHODS)
 
 
 def needs_no_instance(found: Any) -> bool:
@@ -27,7 +30,7 @@ def makes_an_object(function: Any) -> bool:
 
 def forward_of(found: Any) -> Any:
     """Return the method of an object or class that computes the outputs, such as ``forward``, or None."""
-    if not any(hasattr(found, name) for name in ("backward", "backprop")) and hasattr(found, "loss"):
+    if not any(hasattr(found, name) for name in (*BACKWARDS, *BACKPROPS)) and hasattr(found, "loss"):
         return found.loss
     for name in FORWARD:
         if name == "__call__" and inspect.isclass(found) and "__call__" not in dir_of_class(found):
@@ -40,13 +43,13 @@ def forward_of(found: Any) -> Any:
 def taken_by_backprop(found: Any) -> list[dict[str, Any]]:
     """Return the arguments of ``backprop(x, y)`` of a class or object.
 
-    The list is empty if there is no ``backprop``, or if there is a backward.
+    The list is empty if there is no ``backprop``, if there is a backward, or if ``backprop`` takes dy.
     """
     method = getattr(found, "backprop", None)
     if not callable(method) or hasattr(found, "backward"):
         return []
     taken = arguments(method)[inspect.isclass(found) :]
-    return taken if len(taken) > 1 else []
+    return taken if len(taken) > 1 and not is_gradient_argument(taken[0]["name"]) else []
 
 
 def dir_of_class(cls: type) -> set[str]:

@@ -13,6 +13,7 @@ from nnscratch.gradcheck.adapters.calls import (
     required_names,
     returned_names,
     takes_one_tuple,
+    usual_outputs,
 )
 from nnscratch.gradcheck.adapters.functions import PairAdapter, ValueAndGradientAdapter
 from nnscratch.gradcheck.adapters.refusals import (
@@ -107,6 +108,21 @@ def test_arguments_are_bound_by_their_names():
     assert bind_arguments([], inputs, ["dy"], {}) == []
 
 
+def test_the_arguments_with_names_of_gradients_receive_the_gradients():
+    inputs = {"x": "x"}
+    assert bind_arguments(["inputs", "grad_output"], inputs, ["dy"], {}) == ["x", "dy"]
+    assert bind_arguments(["inputs", "dh", "dc"], inputs, ["dy", "dz"], {}) == ["x", "dy", "dz"]
+    assert bind_arguments(["inputs", "grad_output"], inputs, ["dy", "dz"], {}) == ["dy", "dz"]  # one name for two
+    assert bind_arguments(["inputs", "grad_output", "kept"], inputs, ["dy"], {}, "c") == ["c", "dy", "x"]
+
+
+def test_the_usual_names_of_an_output():
+    names = ["inputs", "outputs", "grads_wrt_outputs"]
+    assert usual_outputs(names, ["x"], ["y"]) == {"outputs": "y"}
+    assert usual_outputs(names, ["x", "outputs"], ["y"]) == {}  # outputs is an input
+    assert usual_outputs(names, ["x"], ["y", "z"]) == usual_outputs(["inputs", "outputs"], ["x"], ["y"]) == {}
+
+
 def test_a_cache_is_bound_by_its_name_or_after_the_gradients():
     inputs = {"x": "x"}
     assert bind_arguments(["cache", "dy"], inputs, ["dy"], {}, "c") == ["c", "dy"]
@@ -115,7 +131,7 @@ def test_a_cache_is_bound_by_its_name_or_after_the_gradients():
     assert bind_arguments(["dy", "kept"], inputs, ["dy", "dz"], {}, "c") == ["dy", "c"]  # not dz
     assert bind_arguments(["x", "kept"], inputs, ["dy", "dz"], {}, "c") == ["x", "c"]
     assert bind_arguments(["dy", "cache"], inputs, ["dy"], {}) == ["dy", "x"]  # there is no cache
-    assert bind_arguments(["cache", "cache2", "dy"], inputs, ["dy"], {}, "c") == ["c", "dy", "x"]
+    assert bind_arguments(["cache", "cache2", "dy"], inputs, ["dy"], {}, "c") == ["c", "x", "dy"]
     assert bind_arguments(["dy", "dz"], inputs, ["a", "b"], {}, "c") == ["a", "b"]  # both have names of gradients
     assert bind_arguments(["dy", "x"], inputs, ["dy"], {}, "c") == ["dy", "x"]
     assert bind_arguments(["dy", "d"], inputs, ["dy"], {}, "c") == ["dy", "c"]
@@ -299,6 +315,25 @@ def test_the_functions_to_write_for_a_pair():
     text = str(pair_refusal(f, lambda first, stride: None, ["x", "w"], "r"))
     assert "return y, (x, w) " in text and "(dy, stride=...)" in text and "# dx, dw" in text
     assert "(dy, x, w)  " in str(pair_refusal(f, 3, ["x", "w"], "r"))
+    text = str(pair_refusal(f, lambda x, grad, gradients: None, ["x"], "r"))
+    assert "(x, dy, gradients=...)" in text  # there is only one dy
+
+
+def test_the_functions_to_write_do_not_call_themselves():
+    class Layer:
+        def forward(self, x):
+            pass
+
+        def backward(self, dy, stride):
+            pass
+
+    def forward(x):
+        pass
+
+    text = str(pair_refusal(Layer().forward, Layer().backward, ["x"], "r"))
+    assert "y = layer.forward(x)" in text and "return layer.backward(dy, stride=...)" in text
+    text = str(pair_refusal(forward, lambda dy, stride: None, ["x"], "r"))
+    assert "def checked_forward(x):" in text and "y = forward(x)" in text and "(checked_forward, backward), x" in text
 
 
 def test_the_functions_to_write_for_one_function():

@@ -41,6 +41,24 @@ def test_the_names_of_a_pair(forward, backward):
     assert found(functions(f"{backward}(dy, cache)", f"{forward}(x)")) == [(forward, [forward, backward], "")]
 
 
+@pytest.mark.parametrize(
+    "derivative", ["f_prime", "f_derivative", "f_grad", "f_d", "df", "d_f", "grad_f", "derivative_f", "fPrime"]
+)
+def test_the_names_of_a_derivative(derivative):
+    source = "def f(x): return x\ndef {}({}): return {}"
+    assert found(source.format(derivative, "x", "x")) == [("f", ["f", derivative], "")]
+    assert found(source.format(derivative, "x, y", "x")) == []  # two arguments
+    assert found(source.format(derivative, "x", "x, x")) == found(source.format(derivative, "x", "None")) == []
+
+
+def test_words_with_capitals_and_functions_that_do_both():
+    assert found(functions("linearForward(x)", "linearBackward(dy, c)")) == [
+        ("linearForward", ["linearForward", "linearBackward"], "")
+    ]
+    assert found(functions("linearForward(x)")) == [("linearForward", ["linearForward"], "there is no linearBackward")]
+    assert found(functions("forward_and_backward(x)", "_tanhForward(x)", "_tanhBackward(x)")) == []
+
+
 def test_a_second_backward_has_its_own_name():
     source = functions("bn_forward(x)", "bn_backward(dy, c)", "bn_backward_alt(dy, c)")
     assert found(source) == [("bn_forward", ["bn_forward", "bn_backward"], ""),
@@ -115,7 +133,8 @@ def test_required_arguments():
     "name, is_loss",
     [("softmax_loss", True), ("loss_softmax", True), ("compute_cost", True), ("propagate", True), ("svm_loss2", True),
      ("loss", True), ("svm_loss_vectorized", True), ("lossy", False), ("glossary", False), ("_loss", False),
-     ("loss_forward", False), ("softmax", False)],
+     ("loss_forward", False), ("softmax", False), ("SoftmaxLoss", True), ("softmaxCostAndGradient", True),
+     ("softmax_with_cross_entropy", True), ("l2_regularization", True), ("Lossless", False)],
 )  # fmt: skip
 def test_the_names_of_losses(name, is_loss):
     labels = [label for label, _, reason in found(f"def {name}(x, y):\n    return 1, 2\n") if not reason]
@@ -138,11 +157,34 @@ def a_class(name, *methods, bases=""):
     return f"class {name}({bases}):\n" + "".join(f"    def {m}(self): return 1\n" for m in methods or ("other",))
 
 
-@pytest.mark.parametrize("forward", ["forward", "predict", "__call__", "feedforward"])
-@pytest.mark.parametrize("backward", ["backward", "backprop"])
+@pytest.mark.parametrize("forward", ["forward", "predict", "__call__", "feedforward", "fprop", "forward_pass"])
+@pytest.mark.parametrize("backward", ["backward", "backprop", "bprop", "backward_pass"])
 def test_a_class_has_a_forward_and_a_backward(forward, backward):
     assert found(a_class("Layer", forward, backward)) == [("Layer", ["Layer"], "")]
     assert found(a_class("Layer", backward)) == [] == found(a_class("_Layer", forward, backward))
+
+
+@pytest.mark.parametrize("gradient", ["gradient", "grad", "derivative"])
+def test_a_class_may_have_a_gradient_instead_of_a_backward(gradient):
+    def method(name):
+        return f"    def {name}(self, x, y): return x\n"
+
+    item = [("Mse", ["Mse"], "")]
+    assert found("class Mse:\n" + method("loss") + method(gradient)) == item
+    assert found("class Mse:\n" + method("__call__") + method(gradient)) == item
+    assert found("class Mse:\n" + method("__call__")) == found("class Mse:\n" + method(gradient)) == []
+    assert found("class A:\n    def predict(self, X): return X\n" + method(gradient)) == []  # other arguments
+    base = "class Loss:\n    def loss(self): raise NotImplementedError\n    def grad(self): raise NotImplementedError\n"
+    assert found(base + "class Mse(Loss):\n" + method("loss") + method("grad")) == item
+
+
+@pytest.mark.parametrize("name", ["forward", "compute_loss_and_gradients"])
+def test_a_method_may_keep_the_gradients(name):
+    def item(statement, end="return 1"):
+        return found(f"class Net(Base):\n    def {name}(self, X, y):\n        {statement}\n        {end}\n")
+
+    assert item('self.gradients["W"] = X') == item("self.W.grad += X") == [("Net", ["Net"], "")]
+    assert item("self.cache = X") == item("grad = X") == item("self.grad = X", "pass") == []
 
 
 def test_a_class_without_a_backward_has_a_reason():

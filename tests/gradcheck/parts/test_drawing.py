@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nnscratch.gradcheck.command import parse_init
 from nnscratch.gradcheck.command.course_names import SIZES, canonical, number_for, size_for
 from nnscratch.gradcheck.command.docstring_shapes import (
     Described,
@@ -24,7 +25,6 @@ from nnscratch.gradcheck.command.drawing import (
     fits,
     integer_limit,
     is_array_annotation,
-    parse_init,
     same,
     text_readings,
     wanted,
@@ -118,7 +118,7 @@ def test_a_class_that_sets_its_sizes_itself_gets_several_widths():
     found = candidates("Net", described("x", kind="class"), Given(), 0)
     widths = {np.shape(c["inputs"][0]) for c in found}
     assert {(3, 784), (3, 64), (3, 1), (3, 24, 4, 6), (3, 1, 14)} <= widths and len(found) <= MAX_CANDIDATES
-    assert not any(shape[-1] == 784 for c in candidates("net", described("x"), Given(), 0) for shape in shapes(c))
+    assert not any(784 in shape for c in candidates("net", described("x"), Given(), 0) for shape in shapes(c))
 
 
 def test_settings_and_sizes_are_tried_one_by_one_and_positive_inputs_last():
@@ -384,7 +384,32 @@ def test_a_docstring_comes_before_usual_names():
 
 def test_the_values_that_a_docstring_describes():
     text = {"x": Described(["N", "D"]), "y": Described(["N"], integer=True), "m": Described(["N"], boolean=True)}
-    assert text_readings(text) == {"x": (3, 4), "y": ("int", 0, 4, (3,)), "m": ("bool", (3,))}
+    assert text_readings(text, "") == {"x": (3, 4), "y": ("int", 0, 4, (3,)), "m": ("bool", (3,))}
+
+
+def test_the_targets_of_cross_entropy_are_one_hot():
+    doc = "Args:\n  outputs: shape (batch_size, output_dim)\n  targets: shape (batch_size, output_dim)"
+    for label, sums in (("CrossEntropySoftmaxError", True), ("SquareError", False), ("BinaryCrossEntropy", False)):
+        targets = first(label, "outputs", "targets", doc=doc)["inputs"][1]
+        assert (targets.sum(axis=1) == 1).all() == sums
+
+
+def test_the_second_of_two_shapes_in_a_docstring():
+    doc = (
+        "predictions, np array, shape is either (N) or (batch_size, N)\ntarget_index: int, shape is (1) or (batch_size)"
+    )
+    predictions, labels = first("softmax_loss", "predictions", "target_index", doc=doc)["inputs"]
+    assert predictions.shape == (3, 6) and labels.shape == (3,) and labels.dtype.kind == "i"
+
+
+def test_a_constructor_gets_no_data():
+    with pytest.raises(CannotDraw, match="what is activations[?] Give --init"):
+        candidates("Net", described("x", init=["n_in", "activations"], kind="class"), Given(), 0)
+
+
+def test_the_message_is_about_the_argument_that_no_reading_knows():
+    with pytest.raises(CannotDraw, match="what is foo[?]"):
+        candidates("bn_forward", described("X", "gamma", "beta", "foo"), Given(), 0)
 
 
 def test_integers_are_below_the_classes_or_the_rows_of_a_table():

@@ -316,7 +316,7 @@ SMALL = Given(inputs=[np.array([[0.5]])])
     [
         forged(entries=[{"diagnoses": []}]),  # without a name
         lambda reply: {"candidate": 0},
-        lambda reply: {**reply, "candidate": 99},
+        lambda reply: {**reply, "candidate": 999},
         lambda reply: None,
         lambda reply: forged(entries=[e | {"verdict": "perfect"} for e in reply["report"]["entries"]])(reply),
         forged(traps=[{"kind": "a", "message": "b", "severity": "excellent"}]),

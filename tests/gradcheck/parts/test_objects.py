@@ -586,7 +586,7 @@ def test_numbers_become_arrays_of_float64():
 
 def test_the_name_of_the_learning_rate():
     assert rate_name(lambda dy, LR: None) == "LR" and rate_name(lambda dy, dz, eta: None, 2) == "eta"
-    assert rate_name(lambda dy, dz: None) is None and rate_name(lambda dy, lr: None, 2) is None
+    assert rate_name(lambda dy, dz: None) is None and rate_name(lambda dy, lr: None, 2) == "lr"
     assert rate_name(lambda dy, keep=1, alpha=0.1, lr=1: None) == "alpha" and rate_name(lambda dy, keep=1: None) is None
     assert rate_name(lambda lr=0.1: None) is None and rate_name(lambda *a, lr=0.1: None) is None
     assert rate_name(lambda dy, x, lr: None) is None
