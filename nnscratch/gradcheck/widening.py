@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
+from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -66,30 +67,41 @@ def as_wide(value: Any) -> Any:
 
 
 @contextmanager
-def conversions_to_float64() -> Iterator[None]:
-    """In a ``with`` block, replace NumPy's narrow dtypes and its `MAKERS` by versions that give float64."""
+def numpy_restored() -> Iterator[dict[str, Any]]:
+    """Put NumPy's narrow dtypes and its `MAKERS` back at the end of a ``with`` block. Yield them in a dictionary."""
     held = {name: getattr(np, name) for name in (*MAKERS, *NARROW)}
-
-    def version(make: Callable) -> Callable:
-        @wraps(make)
-        def wide(*arguments: Any, **options: Any) -> Any:
-            if "dtype" in options:
-                options["dtype"] = widened(options["dtype"])
-            return as_wide(make(*arguments[:1], *map(widened, arguments[1:]), **options))
-
-        return wide
-
+    depth = len(running)
     try:
-        for name in MAKERS:
-            setattr(np, name, version(held[name]))
-        for name in NARROW:
-            setattr(np, name, np.float64)
-        running.append(True)
-        yield
+        yield held
     finally:
-        running.pop()
+        del running[depth:]
         for name, value in held.items():
             setattr(np, name, value)
+
+
+@lru_cache(maxsize=128)
+def wide_version(make: Callable) -> Callable:
+    """Return a version of a function in `MAKERS` that gives float64 instead of float32 or float16."""
+
+    @wraps(make)
+    def wide(*arguments: Any, **options: Any) -> Any:
+        if "dtype" in options:
+            options["dtype"] = widened(options["dtype"])
+        return as_wide(make(*arguments[:1], *map(widened, arguments[1:]), **options))
+
+    return wide
+
+
+@contextmanager
+def conversions_to_float64() -> Iterator[None]:
+    """In a ``with`` block, replace NumPy's narrow dtypes and its `MAKERS` by versions that give float64."""
+    with numpy_restored() as held:
+        running.append(True)
+        for name in MAKERS:
+            setattr(np, name, wide_version(held[name]))
+        for name in NARROW:
+            setattr(np, name, np.float64)
+        yield
 
 
 @dataclass
@@ -115,8 +127,8 @@ class WideCode:
 def float64_code(projection: Projection, analytic: dict[str, Any]) -> Iterator[WideCode | None]:
     """Yield the code so that it runs in float64. Restore the code's arrays at the end.
 
-    Yield None if the code computes in float64 already, or if it returns other values in float64. Then the code runs in
-    the block as it did before.
+    Yield None if the code computes in float64 already, if it returns other values in float64, or if the check does not
+    run in the main thread. Then the code runs in the block as it did before.
 
     Parameters
     ----------
@@ -136,29 +148,32 @@ def float64_code(projection: Projection, analytic: dict[str, Any]) -> Iterator[W
         adapter.inputs, adapter.targets = inputs, targets
         adapter.clear_saved()
 
-    if not all(isinstance(v, np.ndarray) for v in projection.variables.values()):
+    # The conversions change in all threads. If a second check ran in another thread, its outputs would change.
+    in_main_thread = current_thread() is main_thread()
+    if not in_main_thread or not all(isinstance(v, np.ndarray) for v in projection.variables.values()):
         yield None
         return
-    try:
+    with numpy_restored():  # Ctrl+C may interrupt `conversions_to_float64` while it puts NumPy's functions back
         try:
-            nearby = outputs_nearby(projection)
-            given = [a for _, a in leaves("", (inputs, targets)) if is_array(a)]
-            wide = {i: as_wide(a) for i, a in converted_copies([*before.arrays(), *given], np.float64).items()}
-            wide |= {id(a): as_wide(a) for a in [*before.arrays(), *given] if as_wide(a) is not a}
-            wide |= {id(getattr(np, name)): np.float64 for name in NARROW}  # self.dtype = np.float32
-            substitute(before, wide)
-            adapter.inputs, adapter.targets = (
-                map_leaves(lambda x: wide.get(id(x), x), part) for part in (inputs, targets)
-            )
-            adapter.run, adapter.gradients = in_float64(adapter.run), in_float64(adapter.gradients)
-            found = equal_but_for_rounding(projection, analytic, nearby)
-        except Exception:  # some code does not accept a subclass of ndarray, or float64
-            found = None
-        if found is None:
+            try:
+                nearby = outputs_nearby(projection)
+                given = [a for _, a in leaves("", (inputs, targets)) if is_array(a)]
+                wide = {i: as_wide(a) for i, a in converted_copies([*before.arrays(), *given], np.float64).items()}
+                wide |= {id(a): as_wide(a) for a in [*before.arrays(), *given] if as_wide(a) is not a}
+                wide |= {id(getattr(np, name)): np.float64 for name in NARROW}  # self.dtype = np.float32
+                substitute(before, wide)
+                adapter.inputs, adapter.targets = (
+                    map_leaves(lambda x: wide.get(id(x), x), part) for part in (inputs, targets)
+                )
+                adapter.run, adapter.gradients = in_float64(adapter.run), in_float64(adapter.gradients)
+                found = equal_but_for_rounding(projection, analytic, nearby)
+            except Exception:  # some code does not accept a subclass of ndarray, or float64
+                found = None
+            if found is None:
+                put_back()
+            yield found
+        finally:
             put_back()
-        yield found
-    finally:
-        put_back()
 
 
 def in_float64(method: Callable) -> Callable:

@@ -1,9 +1,12 @@
 """Test code that converts its arrays to float32. The checker makes it compute in float64, so ReLUs are no obstacle."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from nnscratch.gradcheck import check_gradients
+from nnscratch.gradcheck import check_gradients, widening
 
 RELU_NOTE = "the code converts arrays to float32"
 
@@ -170,6 +173,51 @@ def test_numpy_is_restored_after_an_error():
     with pytest.raises(RuntimeError, match="after some calls"):
         check_gradients((forward, lambda d, x: d), np.ones(3))
     assert np.zeros is zeros and np.dtype(np.float32).itemsize == 4
+
+
+REPLACING = ("conversions_to_float64", "numpy_restored")  # these functions replace functions of NumPy
+
+
+def numpy_names():
+    return {name: getattr(np, name) for name in (*widening.MAKERS, *widening.NARROW)}
+
+
+@pytest.mark.parametrize("line", range(5, 125, 8))
+def test_numpy_is_restored_after_ctrl_c_at_any_line(line):
+    """Ctrl+C may stop the checker while it replaces NumPy's functions, or while it puts them back."""
+    before, lines = numpy_names(), []
+
+    def interrupt(frame, event, argument):
+        if frame.f_code.co_filename != widening.__file__ or frame.f_code.co_name not in REPLACING:
+            return None
+        lines.append(event)
+        if len(lines) == line:
+            raise KeyboardInterrupt
+        return interrupt
+
+    held = sys.gettrace()
+    with pytest.raises(KeyboardInterrupt):
+        sys.settrace(interrupt)
+        try:
+            check_gradients((lambda x: (x.astype(np.float32), x), lambda d, x: d), np.ones(2), diagnose=False)
+        finally:
+            sys.settrace(held)
+    after = numpy_names()
+    for name, value in before.items():  # so that a failure of this test does not change other tests
+        setattr(np, name, value)
+    assert [name for name in before if before[name] is not after[name]] == [] and not widening.running
+
+
+def test_numpy_is_restored_after_checks_in_several_threads():
+    """Other threads must not see changed conversions, so a thread checks float32 code in float32."""
+    before = numpy_names()
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda seed: check(casts, seed), range(8)))
+    after = numpy_names()
+    for name, value in before.items():
+        setattr(np, name, value)
+    assert after == before
+    assert not any(note.startswith(RELU_NOTE) for report in reports for note in report.notes)
 
 
 def test_code_whose_gradients_depend_on_float32_is_checked_as_it_is():

@@ -103,6 +103,28 @@ def test_none_is_right_for_a_gradient_of_zero():
     assert report.ok and report["w"].verdict == "right"
 
 
+@pytest.mark.parametrize("keys", [(0, 1), ("first", "second")])
+def test_none_for_one_of_several_weights_in_a_list_or_a_dictionary(keys):
+    def collect(values):
+        return list(values) if keys == (0, 1) else dict(zip(keys, values, strict=True))
+
+    def network(x, weights):
+        return x @ weights[keys[0]] @ weights[keys[1]], (x, weights)
+
+    def backward(dy, cache, none):
+        x, weights = cache
+        first, second = weights[keys[0]], weights[keys[1]]
+        dws = [x.T @ dy @ second.T, (x @ first).T @ dy]
+        dws[none] = None
+        return dy @ second.T @ first.T, collect(dws)
+
+    for none, key in enumerate(keys):
+        code = (network, lambda dy, cache, none=none: backward(dy, cache, none))
+        report = check_gradients(code, X, collect([W, W.T]))
+        assert report.verdict == "incomplete" and set(report.entries) == {"x", f"weights[{keys[1 - none]!r}]"}
+        assert f"backward gives None for weights[{key!r}]" in report.text()
+
+
 def test_a_module_must_return_the_gradient_of_every_input():
     class Add(nn.Module):
         def forward(self, x, state):
@@ -214,6 +236,12 @@ def test_an_array_whose_rows_backward_unpacks_is_no_tuple_of_gradients():
         return np.stack([first, second]) * 2 * saved
 
     assert check_gradients((lambda x: (x**2, x), backward), X[:2]).ok
+
+    def backward_of_input(dy, x):
+        first, second = dy
+        return np.stack([first, second]) * 2 * x
+
+    assert check_gradients((lambda x: (x**2, x), backward_of_input), X[:2]).ok
 
 
 # --- outputs that are not checked -------------------------------------------------------------------------------------

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..nested import float_leaves, is_array, is_float, is_writeable, leaves, map_leaves, share_memory
+from .calls import NO_CACHE, takes_one_tuple
 from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
 from .outputs import UsedOutputs, used_outputs
-
-NO_CACHE = object()  # used as the cache if forward returned no cache; it is not None, because a cache may be None
 
 
 class Adapter:
@@ -109,6 +108,7 @@ class Adapter:
         self.inputs = tuple(map_leaves(copy_array, value) for value in inputs)
         self.input_names = argument_names(function, len(inputs))
         self.notes: list[str] = []
+        self._packs: dict[int, bool] = {}
 
     # --- methods that a subclass defines -----------------------------------------------------------------------------
 
@@ -179,6 +179,12 @@ class Adapter:
                 else "backward takes no gradient, so only the loss was checked, and not the other outputs"
             )
         return used
+
+    def takes_tuple_of(self, backward: Callable, count: int) -> bool:
+        """Return `takes_one_tuple` of `backward`. Compute it once, because forward runs thousands of times."""
+        if count not in self._packs:
+            self._packs[count] = takes_one_tuple(backward, count)
+        return self._packs[count]
 
     def given_dys(self, dys: tuple) -> tuple:
         """Return the gradients in `dys` that backward takes as arguments. Leave out the gradients of losses."""

@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from .base import NO_CACHE
 from .names import signature
 from .order import simple_steps
 
 OUTPUTS = ("y", "out", "output", "outputs")
+NO_CACHE = object()  # used as the cache if forward returned no cache; it is not None, because a cache may be None
 GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "err", "error", "dout", "up")
 SUBSCRIPT = 26  # since Python 3.14, x[i] is the instruction BINARY_OP with this argument
 

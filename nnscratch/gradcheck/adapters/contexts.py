@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .base import Adapter
-from .calls import takes_one_tuple
 from .functions import PairAdapter
 from .names import argument_names
 from .refusals import class_refusal
@@ -84,7 +83,7 @@ class FunctionAdapter(Adapter):
         self.cache = Context(len(self.inputs))
         y = self.forward(self.cache, *self.inputs)
         ys = y if isinstance(y, tuple) else (y,)
-        self.packs_dys = takes_one_tuple(self.backward, len(ys))
+        self.packs_dys = self.takes_tuple_of(self.backward, len(ys))
         return ys
 
     def cached(self) -> Any:

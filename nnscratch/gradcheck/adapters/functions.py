@@ -18,7 +18,6 @@ from .calls import (
     optional_names,
     required_names,
     returned_names,
-    takes_one_tuple,
 )
 from .matching import is_of_loss
 from .names import function_name
@@ -90,8 +89,9 @@ class PairAdapter(Adapter):
         In this case, the last value is an output, and not a cache.
         """
         free = [n for n in self._names or [] if n not in self.input_names]
-        if len(free) == 1 and takes_one_tuple(self.backward, len(result)):  # no argument is the cache
-            return len(float_leaves(result)) == len(result)
+        if len(free) == 1 and self.takes_tuple_of(self.backward, len(result)):
+            returns_input = any(result[-1] is value for value in self.inputs)  # in return y, x, the cache is the input
+            return not returns_input and len(float_leaves(result)) == len(result)
         if len(free) != len(result) or not all(map(is_gradient_argument, free)):
             return False
         return len(float_leaves(result)) == len(result)
@@ -100,7 +100,7 @@ class PairAdapter(Adapter):
         """Return the positions of the outputs to check, and of the outputs for which backward takes a gradient."""
         has_cache, names, count = self.cache is not NO_CACHE, self._names, len(ys)
         everything = UsedOutputs(range(count), range(count))
-        self.packs_dys = takes_one_tuple(self.backward, count)
+        self.packs_dys = self.takes_tuple_of(self.backward, count)
         if self.packs_dys:
             return everything
         if names is None or len(names) == count + has_cache:

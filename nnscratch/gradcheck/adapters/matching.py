@@ -297,11 +297,12 @@ def add(match: Match, name: str, value: Any, gradient: Any, is_given: bool = Tru
                 own = str(key) + leaf_name.removeprefix(f"{name}[{key!r}]")
                 if is_array(leaf) and is_float(leaf) and (own in inner.given or not is_setting_name(str(key))):
                     match.given[leaf_name] = inner.given.get(own)
+                    match.withheld += [leaf_name] if own in inner.withheld else []
         return
     parts = [n for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
     nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
     got = [leaf for _, leaf in leaves(name, gradient)] if nested else [gradient] * len(parts)
     for number, leaf_name in enumerate(parts):
         match.given[leaf_name] = got[number] if number < len(got) else None
-    if gradient is None and is_given:
-        match.withheld += parts
+        if is_given and number < len(got) and got[number] is None:
+            match.withheld.append(leaf_name)

@@ -8,7 +8,6 @@ from ...module import Module
 from ...parameter import Parameter
 from ..nested import has_no_axes, map_leaves
 from .base import Adapter, copy_array
-from .calls import takes_one_tuple
 from .names import needs_argument
 
 
@@ -59,7 +58,7 @@ class ModuleAdapter(Adapter):
     def run(self) -> tuple:
         y = self.module(*self.inputs)
         ys = y if isinstance(y, tuple) else (y,)
-        self.packs_dys = self.loss is None and takes_one_tuple(self.module.backward, len(ys))
+        self.packs_dys = self.loss is None and self.takes_tuple_of(self.module.backward, len(ys))
         if self.loss is None:
             return ys
         return (self.loss(ys[0], *self.targets), *ys[1:])

@@ -8,7 +8,7 @@ from typing import Any
 from ..gradient_names import gradient_key, gradient_of
 from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, leaves
 from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
-from .calls import is_cache_name, is_gradient_argument, optional_names, required_names, takes_one_tuple
+from .calls import is_cache_name, is_gradient_argument, optional_names, required_names
 from .names import needs_argument
 from .outputs import losses_of
 
@@ -109,7 +109,7 @@ class ObjectAdapter(Adapter):
     def _outputs_used(self, ys: tuple) -> tuple:
         """Return the outputs that are checked: all outputs, if backward can take a gradient for each output."""
         names, options = required_names(self.backward_method), optional_names(self.backward_method)
-        self.packs_dys = takes_one_tuple(self.backward_method, len(ys))
+        self.packs_dys = self.takes_tuple_of(self.backward_method, len(ys))
         if self.packs_dys or names is None or hasattr(ys, "_fields"):
             return ys
         count = len(names) - (self.cache is not NO_CACHE)
