@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from .differences import Differences
 from .nested import is_array, is_float, leaves, map_leaves, to_numpy
+from .noise import has_noise_of_float32
 from .projection import Projection
 from .snapshot import Snapshot
 from .substitution import converted_copies, substitute
@@ -191,8 +193,8 @@ def equal_but_for_rounding(projection: Projection, analytic: dict[str, Any], nea
     """Return the code as it runs now, in float64. The arguments belong to the code as it ran before.
 
     Return None if the outputs are the same as before, at the inputs and `nearby`, because then the code does not
-    compute in float32. Also return None if the outputs are still float32, or if the outputs or the gradients differ by
-    more than rounding.
+    compute in float32. Also return None if the outputs are still float32 or still have its noise, or if the outputs or
+    the gradients differ by more than rounding.
     """
     wide = Projection(projection.adapter, np.random.default_rng(0))
     old, new = (
@@ -211,6 +213,8 @@ def equal_but_for_rounding(projection: Projection, analytic: dict[str, Any], nea
         return None
     known = [n for n, g in found.items() if g is not None and analytic[n] is not None]
     if not known or not all_close([analytic[n] for n in known], [found[n] for n in known]):
+        return None
+    if has_noise_of_float32(Differences(wide, 8, None), np.random.default_rng(2)):
         return None
     rounding = {n: largest(analytic[n] - found[n]) + 2e-7 * largest(found[n]) for n in known}
     return WideCode(wide, found, rounding)
