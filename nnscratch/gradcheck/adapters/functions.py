@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, has_no_axes, is_array, is_float
-from .base import NO_CACHE, Adapter
+from ..nested import float_leaves, has_no_axes, is_array, is_float, to_numpy
+from ..snapshot import Snapshot
+from .base import NO_CACHE, Adapter, copy_array
 from .calls import (
     bind_arguments,
     defaults_of,
@@ -19,7 +20,7 @@ from .calls import (
     required_names,
     returned_names,
 )
-from .matching import is_of_loss
+from .matching import is_of_loss, shape_of
 from .names import function_name
 from .order import returned_gradient_names
 from .outputs import UsedOutputs, losses_of
@@ -31,7 +32,7 @@ class PairAdapter(Adapter):
 
     If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. Forward returns no
     cache if backward takes the gradient of each of its values, as in ``a, b = split(x)`` and
-    ``dx = split_backward(da, db)``. If forward returns one number, or one loss for each element, backward may be
+    ``dx = split_backward(da, db)``, unless it multiplies by the last, as in ``tanh_backward(dy, d): dy * d``. If forward returns one number, or one loss for each element, backward may be
     ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments (`bind_arguments`). An
     argument with the name of an input receives this input, as in ``backward_propagation(parameters, cache, X, Y)``. If
     forward ends with ``return out``, an argument with the name ``out`` receives the output.
@@ -59,6 +60,7 @@ class PairAdapter(Adapter):
         # ``return x * d, d``, and so in ``backward(dy, d)``.
         last = next(reversed(returned_gradient_names(forward)), "")
         own = last not in self.input_names
+        self._last_is_factor: bool | None = None
         self._names = self.backward_names and ["cache" if own and n == last else n for n in self.backward_names]
 
     def run(self) -> tuple:
@@ -86,7 +88,8 @@ class PairAdapter(Adapter):
     def _takes_every_output(self, result: tuple) -> bool:
         """Return True if backward takes a gradient for each of the values that forward returned.
 
-        In this case, the last value is an output, and not a cache.
+        In this case, the last value is an output, and not a cache. But if backward multiplies by the last value, this
+        value is a cache, whatever its name in backward is.
         """
         free = [n for n in self._names or [] if n not in self.input_names]
         if len(free) == 1 and self.takes_tuple_of(self.backward, len(result)):
@@ -94,7 +97,32 @@ class PairAdapter(Adapter):
             return not returns_input and len(float_leaves(result)) == len(result)
         if len(free) != len(result) or not all(map(is_gradient_argument, free)):
             return False
-        return len(float_leaves(result)) == len(result)
+        return len(float_leaves(result)) == len(result) and not self._multiplies_by(result)
+
+    def _multiplies_by(self, result: tuple) -> bool:
+        """Return True if the last value is a factor, such as the local derivative d in ``backward(dy, d): dy * d``.
+
+        Backward is linear in the gradients of all outputs together. So if the last value is an output, the result
+        doubles only if all gradients double. If it is a factor, the result doubles if the other gradients double.
+        """
+        if self._last_is_factor is None and len(self._names or ()) == len(result):
+            self._last_is_factor = False
+            rng, before = np.random.default_rng(0), Snapshot(self.forward, self.backward)
+            dys = [rng.standard_normal(shape_of(y)) for y in result[:-1]]
+
+            def backward(factor: float, last: Any) -> np.ndarray:
+                given = self.backward(*(factor * dy for dy in dys), last)
+                return np.concatenate([np.ravel(to_numpy(g)) for g in float_leaves(given)])
+
+            try:
+                once, twice = backward(1.0, copy_array(result[-1])), backward(2.0, copy_array(result[-1]))
+                other = backward(1.0, 2.0 * result[-1])
+                self._last_is_factor = np.allclose(twice, 2 * once) and not np.allclose(other, once)
+            except Exception:  # the check runs this code again and reports the error
+                pass
+            finally:
+                before.restore()
+        return bool(self._last_is_factor)
 
     def _used_outputs(self, ys: tuple) -> UsedOutputs:
         """Return the positions of the outputs to check, and of the outputs for which backward takes a gradient."""

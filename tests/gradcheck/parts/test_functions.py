@@ -89,6 +89,17 @@ def test_a_cache_may_have_a_name_like_a_gradient():
     assert not check_gradients((dropout, lambda dy, d: 2 * dy * d), X).ok
     assert check_gradients((split, lambda da, db: np.concatenate([da, db], axis=1)), X).ok
     assert not check_gradients((split, lambda da, db: np.concatenate([da, -db], axis=1)), X).ok
+    assert not check_gradients((split, lambda da, db: np.concatenate([da, 0 * db], axis=1)), X).ok
+
+
+def test_a_value_by_which_backward_multiplies_is_a_cache_and_not_an_output():
+    def tanh(x):
+        return np.tanh(x), 1 - np.tanh(x) ** 2
+
+    assert check_gradients((tanh, lambda upstream, local_grad: upstream * local_grad), X).ok
+    assert check_gradients((tanh, lambda dy, d: dy * d), X).ok
+    assert not check_gradients((tanh, lambda dy, d: dy * (1 - d)), X).ok
+    assert not check_gradients((tanh, lambda dy, d: dy), X).ok
 
 
 def test_backward_may_take_the_gradients_of_some_outputs():
