@@ -18,7 +18,7 @@ BEFORE = re.compile(
     r"|nabla_?|delta_?|deriv(?:ative)?_?|der_|partial_|d_?|g_?)(?=[A-Za-z_])"
 )
 AFTER = re.compile(r"(?<=.)(?:_?[gG]rad(?:ient)?s?|_?[dD]elta|_deriv(?:ative)?|_der|_diff|_bar|_g|_d)$")
-CURRENT = re.compile(r"_(?:current|curr|cur)$")  # as in grad_W_current; but dW_sum may be a sum of squares, as in AdaGrad
+CURRENT = re.compile(r"_(?:current|curr|cur)$")  # as in grad_W_current; dW_sum may be a sum of squares
 GRADIENT_WORDS = frozenset("grad grads gradient gradients g d diff nabla deriv derivs derivative derivatives".split())
 CONTAINERS = frozenset("params parameters param data value val values state variables vars layers".split())
 SYNONYMS = {"weight": "w", "weights": "w", "ws": "w", "biases": "b", "bias": "b", "bs": "b"}

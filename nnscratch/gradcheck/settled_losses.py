@@ -14,13 +14,15 @@ backward differentiates.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .adapters import Adapter
-from .adapters.calls import returned_names
+from .adapters.calls import defaults_of, optional_names, returned_names
 from .adapters.matching import label_rank
 from .gradient_names import gradient_of
 from .nested import array_module, has_no_axes, is_float, map_leaves, to_numpy
@@ -89,15 +91,16 @@ def choose_input(adapter: Adapter) -> None:
 def choose_loss(adapter: Adapter) -> Adapter:
     """Choose the loss to check if a cost function returns several losses, and backward takes no dy. Return `adapter`.
 
-    If a number among the inputs, such as the factor of weight decay, changes only some of the losses, choose one of
-    these losses: otherwise the check would not notice that backward forgets weight decay. Among them, choose the loss
-    whose derivatives agree with the gradients, or else the first one.
+    If one loss contains another, as the loss with weight decay contains the loss without it, do not choose the other
+    one: otherwise the check would not notice that backward forgets weight decay. Among the rest, choose the loss whose
+    derivatives agree with the gradients, or else the first one.
     """
     inner = getattr(adapter, "inner", adapter)
     if inner.loss_count < 2:
         return adapter
-    before, places, fitting = Snapshot(adapter.source, adapter.inputs), changed_by_numbers(inner), []
+    before, places, fitting = Snapshot(adapter.source, adapter.inputs), list(range(inner.loss_count)), []
     try:
+        places = widest_losses(inner)
         adapter.run()
         given = {n: to_numpy(g) for n, g in adapter.gradients((1.0,)).items() if g is not None}
         arrays = {**adapter.parameters(), **adapter.float_inputs()}
@@ -118,29 +121,48 @@ def choose_loss(adapter: Adapter) -> Adapter:
     return adapter
 
 
-def changed_by_numbers(adapter: Adapter) -> list[int]:
-    """Return the positions of the losses that change with every float among the inputs, or else of all losses."""
-    held, count = adapter.inputs, adapter.loss_count
-    found = set(range(count))
+def widest_losses(adapter: Adapter) -> list[int]:
+    """Return the positions of the losses that no other loss contains.
 
-    def losses() -> list[float]:
+    A loss contains another loss if it depends on more inputs, such as the factor of weight decay. If both depend on the
+    same inputs, the larger contains the smaller if their difference depends on fewer inputs, as weight decay with a
+    constant factor does: it depends on the weights, and not on the data.
+    """
+    held, forward, count = adapter.inputs, adapter.forward, adapter.loss_count
+
+    def losses() -> np.ndarray:
         values = []
         for adapter.loss_place in range(count):
             values.append(float(np.real(adapter.run()[0])))
-        return values
+        return np.array(values)
 
-    try:
-        first = losses()
-        for k, value in enumerate(held):
-            if isinstance(value, float):
-                adapter.inputs = (*held[:k], value + 0.5, *held[k + 1 :])
-                changed = {i for i, (a, b) in enumerate(zip(first, losses(), strict=True)) if a != b}
-                found &= changed or found
-    except Exception:  # the check will raise the same error later
-        pass
-    finally:
-        adapter.inputs, adapter.loss_place = held, 0
-    return sorted(found) or list(range(count))
+    changes: list[tuple[tuple, Callable]] = [
+        ((*held[:k], map_leaves(moved, value), *held[k + 1 :]), forward) for k, value in enumerate(held)
+    ]
+    defaults = defaults_of(forward, optional_names(forward)[-9:])
+    changes += [(held, functools.partial(forward, **{name: moved(v)})) for name, v in defaults.items()]
+    first, after = losses(), []
+    for adapter.inputs, adapter.forward in changes:
+        with contextlib.suppress(Exception):  # for example, forward does not accept another number of classes
+            after.append(losses())
+    adapter.inputs, adapter.forward, adapter.loss_place = held, forward, 0
+
+    def changing(values: Callable[[np.ndarray], float]) -> set[int]:
+        scale = CLOSE * CLOSE * np.max(np.abs(first))
+        return {k for k, later in enumerate(after) if not abs(values(later) - values(first)) <= scale}
+
+    def contains(i: int, j: int) -> bool:
+        mine, other = changing(lambda v: v[i]), changing(lambda v: v[j])
+        return mine > other or (mine == other and first[i] > first[j] and changing(lambda v: v[i] - v[j]) < mine)
+
+    return [j for j in range(count) if not any(contains(i, j) for i in range(count))]
+
+
+def moved(value: Any) -> Any:
+    """Return another number or float array of the same type, and any other value unchanged."""
+    if isinstance(value, (bool, np.bool_)) or not (isinstance(value, (int, np.integer)) or is_float(value)):
+        return value
+    return value + 1 if isinstance(value, (int, np.integer)) else value + 0.5
 
 
 def named_arrays(adapter: Adapter, names: list[str]) -> list[str]:

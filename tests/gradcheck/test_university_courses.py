@@ -166,6 +166,17 @@ def test_a_method_that_keeps_no_gradients_is_refused():
         check_gradients(Loss().compute, X)
 
 
+class LossThatKeepsItsGradient:
+    def forward(self, p, y):
+        self.dp = 2 * (p - y)
+        return np.sum((p - y) ** 2)
+
+
+def test_a_loss_without_weights_that_keeps_its_gradient_is_refused_and_not_called_wrong():
+    with pytest.raises(TypeError, match="no method with a usual name of backward"):
+        check_gradients(LossThatKeepsItsGradient(), X, X + 1)
+
+
 # --- backprop(d_L_d_out, learn_rate) ---
 
 
@@ -278,6 +289,46 @@ def test_without_a_number_that_shows_the_loss_the_gradients_decide():
     )
 
 
+def data_loss(w, x):
+    return np.mean((x @ w) ** 2)
+
+
+def cost_of_integer(w, x, reg):
+    return data_loss(w, x), data_loss(w, x) + reg * np.sum(w**2)
+
+
+def cost_with_default(w, x, reg=1.0):
+    return data_loss(w, x), data_loss(w, x) + reg * np.sum(w**2)
+
+
+def cost_with_constant(w, x):
+    return data_loss(w, x), data_loss(w, x) + np.sum(w**2)
+
+
+def cost_in_parts(w, x, reg):
+    return data_loss(w, x), data_loss(w, x) + reg * np.sum(w**2), reg * np.sum(w**2)
+
+
+@pytest.mark.parametrize(
+    ("cost", "factor"),
+    [(cost_of_integer, (1,)), (cost_with_default, ()), (cost_with_constant, ()), (cost_in_parts, (1.0,))],
+)
+def test_weight_decay_is_noticed_if_its_factor_is_an_integer_a_default_or_a_constant(cost, factor):
+    def gradient(w, x, reg=1):
+        return 2 * x.T @ (x @ w) / len(x) + 2 * w
+
+    def without_decay(w, x, reg=1):
+        return 2 * x.T @ (x @ w) / len(x)
+
+    def decay_only(w, x, reg=1):
+        return 2 * w
+
+    w = RNG.normal(size=3)
+    assert any("number 2" in note for note in check("right", (cost, gradient), w, X, *factor).notes)
+    for wrong in (without_decay, decay_only):
+        check("wrong", (cost, wrong), w, X, *factor, diagnose=False)
+
+
 def test_a_gradient_of_zero_does_not_choose_a_constant_number():
     report = check("wrong", (lambda w: (np.sum(w), 1.0), lambda w: 0 * w), RNG.normal(size=3))
     assert report["w"].diagnosis.mistake == "gradient never computed"
@@ -326,6 +377,24 @@ class Node:
 
     def backward(self, top_diff):
         self.wg_diff = self.x.T @ (top_diff if self.mistake else top_diff * (1 - np.tanh(self.x @ self.wg) ** 2))
+
+
+class AdaGradLayer:
+    def __init__(self):
+        self.W, self.b, self.dW_sum = RNG.normal(size=(3, 2)), RNG.normal(size=2), np.zeros((3, 2))
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dy):
+        dW = self.x.T @ dy
+        self.dW_sum += dW**2
+        return dy @ self.W.T, dW, dy.sum(axis=0)
+
+
+def test_a_sum_of_squares_is_not_a_gradient_by_its_name():
+    assert list(check("right", AdaGradLayer(), X).entries) == ["W", "b", "x"]
 
 
 def test_a_wrong_gradient_with_an_additional_word_in_its_name_is_found():

@@ -31,11 +31,12 @@ class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
     If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. Forward returns no
-    cache if backward takes the gradient of each of its values, as in ``a, b = split(x)`` and
-    ``dx = split_backward(da, db)``, unless it multiplies by the last, as in ``tanh_backward(dy, d): dy * d``. If forward returns one number, or one loss for each element, backward may be
-    ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments (`bind_arguments`). An
-    argument with the name of an input receives this input, as in ``backward_propagation(parameters, cache, X, Y)``. If
-    forward ends with ``return out``, an argument with the name ``out`` receives the output.
+    cache if backward takes the gradient of each of its values, as in ``a, b = split(x)`` and ``dx = split_backward(da,
+    db)``, unless it multiplies by the last, as in ``tanh_backward(dy, d): dy * d``. If forward returns one number, or
+    one loss for each element, backward may be ``backward(x, w, b)``. For other signatures, the adapter uses the names
+    of the arguments (`bind_arguments`). An argument with the name of an input receives this input, as in
+    ``backward_propagation(parameters, cache, X, Y)``. If forward ends with ``return out``, an argument with the name
+    ``out`` receives the output.
 
     Examples
     --------

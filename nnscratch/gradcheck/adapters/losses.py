@@ -15,6 +15,7 @@ import numpy as np
 
 from ..gradient_names import gradient_words
 from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, map_leaves
+from ..places import is_outside
 from ..snapshot import Snapshot, equal_arrays
 from .base import Adapter, copy_array
 from .functions import PairAdapter
@@ -92,7 +93,8 @@ def stored_gradients_adapter(instance: Any, method: Any, inputs: tuple) -> Adapt
     """Return a `StoredGradientsAdapter`, or None if `method` does not return a loss and keep gradients in `instance`.
 
     Run the method once. It must return a float, or a tuple of numbers that starts with a float. And it must create or
-    change an array that has the name of a gradient, such as ``self.dW``, ``self.grads["W"]`` or ``self.W.grad``.
+    change an array that has the name of a gradient, such as ``self.dW``, ``self.grads["W"]`` or ``self.W.grad``. The
+    object must also hold an array with another name: a loss without weights keeps the gradient of its input.
     """
     if not callable(method) or isinstance(instance, (type, ModuleType, type(None))):
         return None
@@ -105,11 +107,13 @@ def stored_gradients_adapter(instance: Any, method: Any, inputs: tuple) -> Adapt
             return None
         now = [(k, v) for k, v in Snapshot([instance]).places if is_array(v) and is_float(v) and gradient_words(k)]
         changed = any(old.get(k) is None or not equal_arrays(v, old[k]) for k, v in now)
+        held = [(k, v) for k, v in before.places if k[0] == ("root", 0) and not is_outside(k)]
+        has_weights = any(is_array(v) and is_float(v) and not gradient_words(k) for k, v in held)
     except Exception:  # the check runs this code again and reports the error
         return None
     finally:
         before.restore()
-    return StoredGradientsAdapter(instance, method, inputs) if changed else None
+    return StoredGradientsAdapter(instance, method, inputs) if changed and has_weights else None
 
 
 class CostPrimeAdapter(PairAdapter):
