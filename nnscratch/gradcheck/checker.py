@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from .adapters import Adapter
-from .completeness import completeness_traps, withheld_traps
+from .completeness import completeness_traps
 from .cost import choose_mode, progress_bar, sight_note
 from .differences import Differences
 from .entries import EntryChecker
@@ -292,7 +292,6 @@ class Check:
                 differences.bar.close()
         settle_kinks(differences, list(report), checker.gradients, self.rng)
         excuse_small_constants(report, projection, checker)
-        report.traps += withheld_traps(report, self.adapter.withheld, analytic)
         wrong = [entry for entry in report if entry.verdict == "wrong"]
         if wrong and self.settings.diagnose:
             from .diagnosis import diagnose_entries  # imported here because most checks need no diagnosis

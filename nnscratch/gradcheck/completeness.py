@@ -26,7 +26,7 @@ that a comparison of gradients cannot find.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,39 +139,6 @@ def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[s
         if name not in analytic and name not in projection.adapter.missing
         if not is_setting_name(re.findall(r"[A-Za-z]\w*", name)[-1])  # running_mean in bn_param['running_mean']
         if array.size and not outputs_are_constant(projection, [array], with_left_out=True)
-    ]
-
-
-def withheld_traps(report: GradientReport, withheld: Sequence[str], analytic: dict[str, Any]) -> list[Trap]:
-    """Remove the entries for which backward gives None from the report. Return a `Trap` for each of these entries.
-
-    In PyTorch, None means that backward gives no gradient, for example because a weight is not trained. It may also
-    mean that the author has forgotten the gradient. So the verdict is "incomplete". If None is right, because the true
-    gradient is zero, or if there is no other gradient to check, the entry stays in the report.
-
-    Parameters
-    ----------
-    report : GradientReport
-    withheld : sequence of str
-        The names of the arrays for which backward gives None.
-    analytic : dict of str to array
-        The gradients that backward returned.
-    """
-    given = [name for name in report.entries if analytic[name] is not None]
-    removed = [name for name in withheld if name in report.entries and report[name].verdict != "right"]
-    if not given:
-        return []
-    for name in removed:
-        del report.entries[name]
-    others = ", ".join(repr(name) for name in given)
-    return [
-        Trap(
-            "no gradient found",
-            f"backward gives None for {name}, so it was not checked, although it changes the outputs. Compute its "
-            f"gradient; if {name} is not trained, check only the other arrays: only=[{others}]",
-            "incomplete",
-        )
-        for name in removed
     ]
 
 

@@ -76,7 +76,9 @@ class EntryChecker:
             indices = list(np.ndindex(array.shape)) if mode == "full" else self._sample(array, analytic)
             entry = self.by_elements(name, array, analytic, indices)
         if missing and entry.verdict == "wrong":
-            entry.reason = "backward returned None instead of a gradient"
+            entry.reason = (
+                f"backward returned None instead of a gradient; if {name} is not trained, use only= without it"
+            )
         return entry
 
     def _sample(self, array: Any, analytic: np.ndarray) -> list[tuple]:

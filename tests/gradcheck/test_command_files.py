@@ -337,3 +337,19 @@ def test_a_network_whose_examples_are_columns(check):
     code, out, _ = check(COLUMNS)
     assert code == 0 and "layer_dims [4, 5, 6], X 4x3" in out
     assert check(COLUMNS.replace("axis=1, keepdims", "axis=0, keepdims"))[0] == 1
+
+
+def test_a_function_that_is_no_elementwise_derivative_is_not_called_wrong(tmp_path, capsys):
+    """Only the names show that softmax_grad belongs to softmax. It returns the Jacobian of a vector."""
+    path = tmp_path / "file.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def softmax(x):\n    return np.exp(x) / np.exp(x).sum()\n"
+        "def softmax_grad(s):\n    s = s.reshape(-1, 1)\n    return np.diagflat(s) - s @ s.T\n"
+        "def cube(x):\n    return x**3\n"
+        "def cube_prime(x):\n    return 2 * x**2\n"
+    )
+    main(["gradcheck", str(path), "--json"])
+    layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
+    assert {name: layer["verdict"] for name, layer in layers.items()} == {"softmax": "could not check", "cube": "wrong"}
+    assert "softmax_grad does not return one derivative for each element" in str(layers["softmax"])

@@ -71,8 +71,6 @@ class Adapter:
         True if backward returned a dictionary, whose keys are the names of the gradients.
     missing : list of str
         The inputs that have a usual name of a weight, such as ``W``, but no gradient from backward.
-    withheld : list of str
-        The inputs for which backward returned None, as PyTorch's functions do if an input needs no gradient.
     packs_dys : bool
         True if backward takes the gradients of all outputs in one tuple.
     numbers : list of str
@@ -97,7 +95,6 @@ class Adapter:
     cache: Any = NO_CACHE
     surplus: Any = ()
     missing: Any = ()
-    withheld: Any = ()
     numbers: Any = ()
     packs_dys = False
     returning: Callable | None = None
@@ -209,8 +206,7 @@ class Adapter:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
         `result` is the value that backward returned. This method also sets `surplus` to the gradients that belong to no
-        input, `missing` to the inputs that have the name of a weight, but no gradient from backward, and `withheld` to
-        the inputs for which backward returned None.
+        input, and `missing` to the inputs that have the name of a weight, but no gradient from backward.
         """
         taken = self.parameters()
         self.container, self.has_keys = container_of_one(result, self.inputs), isinstance(result, dict)
@@ -239,7 +235,6 @@ class Adapter:
         if self.inputs_are_data:
             arrays = {n: a for pair in zip(self.input_names, self.inputs, strict=True) for n, a in leaves(*pair)}
             given = {name: self._without_row_axis(name, g, arrays.get(name)) for name, g in given.items()}
-        self.withheld = [f"input {name}" if name in taken else name for name in match.withheld]
         return {f"input {name}" if name in taken else name: g for name, g in given.items()}
 
     def _without_row_axis(self, name: str, gradient: Any, array: Any) -> Any:

@@ -98,11 +98,6 @@ class FoundParametersAdapter(Adapter):
         return self.inner.missing
 
     @property
-    def withheld(self) -> Any:
-        """The inputs for which backward returned None."""
-        return self.inner.withheld
-
-    @property
     def container(self) -> str:
         """The form in which backward returned its gradients: see `Adapter.container`."""
         return self.inner.container

@@ -35,14 +35,11 @@ class Match:
         The gradients that belong to no input.
     missing : list of str
         The inputs that have a usual name of a weight, but no gradient from backward.
-    withheld : list of str
-        The names in `given` for which backward returned None.
     """
 
     given: dict[str, Any] = field(default_factory=dict)
     surplus: Any = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    withheld: list[str] = field(default_factory=list)
 
 
 def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
@@ -148,7 +145,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
             used |= {key for key in keys.values() if key is not None}
             for inner, key in keys.items():
                 if key is not None or (any(keys.values()) and not is_setting_name(str(inner))):
-                    add(match, f"{name}[{inner!r}]", value[inner], result.get(key), is_given=key is not None)
+                    add(match, f"{name}[{inner!r}]", value[inner], None if key is None else result[key])
     return used
 
 
@@ -282,11 +279,8 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
 
 
-def add(match: Match, name: str, value: Any, gradient: Any, is_given: bool = True) -> None:
-    """Record the gradient of one input. If the input is nested, its gradients are nested in the same way.
-
-    `is_given` is False if `gradient` is None because backward returned nothing for this input, not even None.
-    """
+def add(match: Match, name: str, value: Any, gradient: Any) -> None:
+    """Record the gradient of one input. If the input is nested, its gradients are nested in the same way."""
     if gradient is None and set(words_of(name)) & TARGETS:  # a target needs no gradient, so None is right
         return
     if isinstance(value, dict) and isinstance(gradient, dict):
@@ -297,12 +291,9 @@ def add(match: Match, name: str, value: Any, gradient: Any, is_given: bool = Tru
                 own = str(key) + leaf_name.removeprefix(f"{name}[{key!r}]")
                 if is_array(leaf) and is_float(leaf) and (own in inner.given or not is_setting_name(str(key))):
                     match.given[leaf_name] = inner.given.get(own)
-                    match.withheld += [leaf_name] if own in inner.withheld else []
         return
     parts = [n for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
     nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
     got = [leaf for _, leaf in leaves(name, gradient)] if nested else [gradient] * len(parts)
     for number, leaf_name in enumerate(parts):
         match.given[leaf_name] = got[number] if number < len(got) else None
-        if is_given and number < len(got) and got[number] is None:
-            match.withheld.append(leaf_name)

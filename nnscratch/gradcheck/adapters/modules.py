@@ -100,6 +100,4 @@ class ModuleAdapter(Adapter):
                 f"which forward repeats it: grad += dy.sum(axis=0) for dy of shape (N, D), "
                 f"grad += dy.sum(axis=(0, 1)) for dy of shape (N, T, D)"
             ) from error
-        found = {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}
-        self.withheld = ()  # a Module must return the gradient of every float input
-        return found
+        return {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}

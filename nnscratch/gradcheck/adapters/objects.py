@@ -153,17 +153,12 @@ class ObjectAdapter(Adapter):
             for gradient in gradients:
                 clear_gradient(gradient, arrays)
         result = self.call_backward(dys)
-        stored, self.withheld = self.stored_gradients(), ()
+        stored = self.stored_gradients()
         if result is None and any(g is not None for g in stored.values()):
             # The first layer of a network may return None, because nothing needs the gradient of its input.
-            self.surplus, self.missing, found = (), (), stored
-        else:
-            found = {**stored, **self.match_to_inputs(result)}
-        grads = attribute_of(self.instance, "grads")
-        values = grads.values() if isinstance(grads, dict) else grads if isinstance(grads, (list, tuple)) else ()
-        if any(value is None for value in values):
-            self.withheld = [*self.withheld, *(name for name, g in stored.items() if g is None)]
-        return found
+            self.surplus, self.missing = (), ()
+            return stored
+        return {**stored, **self.match_to_inputs(result)}
 
 
 class LossObjectAdapter(ObjectAdapter):

@@ -126,14 +126,18 @@ def has_word(name: str, word: str) -> bool:
     return word in name or word.capitalize() in name
 
 
+def derivative_names(name: str) -> list[str]:
+    """Return the usual names of the derivative of a function."""
+    names = [f"{name}_{word}" for word in DERIVATIVE] + [f"d{name}", f"d_{name}"]
+    return names + [f"{word}_{name}" for word in DERIVATIVE] + [f"{name}{word.capitalize()}" for word in DERIVATIVE]
+
+
 def slopes(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
     """Yield every function of one argument with its derivative, such as ``sigmoid`` and ``sigmoid_prime``."""
     for name, node in functions.items():
-        others = [f"{name}_{word}" for word in DERIVATIVE] + [f"d{name}", f"d_{name}"]
-        others += [f"{word}_{name}" for word in DERIVATIVE] + [f"{name}{word.capitalize()}" for word in DERIVATIVE]
         if name.startswith("_") or len(arguments_of(node)) != 1 or not computes_a_value(node):
             continue
-        for other in dict.fromkeys(others):
+        for other in derivative_names(name):
             if other in functions and len(arguments_of(functions[other])) == 1 and computes_a_value(functions[other]):
                 yield Item(name, [name, other])
                 break

@@ -45,6 +45,7 @@ from ..tape import traced
 from ..tape.traced_array import as_plain
 from ..widening import float64_code
 from . import wire
+from .discover import derivative_names
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
@@ -180,6 +181,9 @@ class Service:
             if not dead or isinstance(build(0), (tuple, type)) or report.verdict == "wrong":
                 break
         self._checked = best[2], inputs, seed, options
+        by_name_only = len(names) == 2 and names[1] in derivative_names(names[0])  # perhaps they do not belong together
+        if by_name_only and any(trap.kind == "wrong shape" for trap in best[1].traps):
+            raise Refused(f"{names[1]} does not return one derivative for each element of the input")
         return {"candidate": number, "report": report_parts(best[1])}
 
     def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
