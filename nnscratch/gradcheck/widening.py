@@ -4,6 +4,9 @@ Code computes in float32 although its arrays are float64 if it converts them, as
 ``np.zeros(shape, dtype="float32")`` do. Finite differences of such code have few correct digits, and larger steps cross
 the kinks of ReLUs. So the checker runs forward and backward with these conversions changed: each of them gives float64.
 
+For this, functions of NumPy such as ``np.zeros`` are replaced while the code runs. The replacement is visible in all
+threads, so a check in another thread than the main thread does not use it.
+
 The outputs and the gradients must stay equal, except for rounding. If they do not, the code is checked in float32, with
 wider tolerances.
 """
